@@ -1,0 +1,4 @@
+//! fanwire: a WebSocket broadcast server, and the library inside it.
+#![forbid(unsafe_code)]
+
+pub mod limits;

@@ -1,0 +1,134 @@
+//! Every bound in one place: hard ceilings as constants, and [`Limits`], what an operator chooses at the start.
+//!
+//! A server meets its peers' worst day with these numbers, so each says its unit, its reason and what it costs.
+//! Relations between them are checked by the compiler.
+
+// ---- The opening handshake ------------------------------------------------------------------------------------
+
+/// Bytes a request head may have, from the method to the empty line. Browsers with many cookies send 8 KiB;
+/// beyond it the answer is 431. One connection in its handshake can hold this much.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header fields a request may have; nginx, Apache and `HAProxy` allow about as many. Beyond it the answer is 431.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+
+/// Subprotocols that a client may offer and that are looked at.
+pub const SUBPROTOCOLS_MAX: usize = 32;
+
+// ---- One connection's frames ----------------------------------------------------------------------------------
+
+/// Payload bytes of a control frame (RFC 6455 §5.5).
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// Fragments a message may have. Fragments are appended to one buffer, so an empty one costs nothing that lasts;
+/// this bounds the work that a message may cost. A 1 MiB message in 16-byte fragments just fits.
+pub const FRAGMENTS_MAX: u32 = 1 << 16;
+
+/// Bytes of a client's own, not yet written, from which on only its latest Ping is answered and its socket is not
+/// read for more: replies are made as fast as they are taken.
+pub const OWN_BYTES_MARK: usize = 64 << 10;
+
+/// The largest `--max-message-size`: a length that fits 32 bits leaves no room for overflow anywhere.
+pub const MESSAGE_BYTES_CEILING: usize = 1 << 30;
+
+/// The default of `--max-message-size`.
+pub const MESSAGE_BYTES_DEFAULT: usize = 1 << 20;
+
+// ---- Channels -------------------------------------------------------------------------------------------------
+
+/// Bytes of a channel's name.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 200;
+
+/// A segment below this is copied into the log's tail chunk, so that a lap is one contiguous write; a larger one
+/// is taken over by reference.
+pub const SEGMENT_COPY_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of a log's growing chunk. It bounds the walk along frame headers and what a lagging cursor pins.
+pub const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(SEGMENT_COPY_BYTES_MAX <= CHUNK_BYTES_MAX, "a copied segment fits an empty chunk");
+
+/// Milliseconds that a channel's interest outlives its last subscriber, so that churn sends no mail.
+pub const INTEREST_LINGER_MS: u32 = 5_000;
+
+// ---- One turn of the loop -------------------------------------------------------------------------------------
+
+/// Bytes of a worker's receive buffer: a 64 KiB frame and its header fit several times over.
+pub const SCRATCH_BYTES: usize = 256 << 10;
+
+/// Bytes read from one client in a turn; who has more stays listed. One read of the scratch buffer.
+pub const READ_BYTES_PER_TURN_MAX: usize = SCRATCH_BYTES;
+
+/// Connections accepted in a turn on one listener; more stay in the kernel's queue until the next.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// Writes in a turn before the loop goes round to read and accept: publishers are heard during a large fan-out.
+pub const WRITES_PER_TURN_MAX: usize = 256;
+
+/// Writes that one channel may have before the next dirty one has its go.
+pub const WRITES_PER_QUANTUM: usize = 64;
+
+/// Subscribers looked at in a turn, written or not: a channel whose every subscriber is blocked costs no more.
+pub const VISITS_PER_TURN_MAX: usize = 4 * 1024;
+
+const _: () = assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
+
+/// Deadlines that expire in a turn; more wait for the next, which does not sleep.
+pub const EXPIRIES_PER_TURN_MAX: usize = 1024;
+
+/// Slices handed to one vectored write; Linux takes 1,024, few are ever needed.
+pub const SLICES_PER_WRITE_MAX: usize = 64;
+
+/// Bytes in a shard's mailbox from which on no one who posts to it reads sockets. Posting itself never fails.
+pub const MAILBOX_BYTES_MARK: usize = 8 << 20;
+
+// ---- The process ----------------------------------------------------------------------------------------------
+
+/// Worker threads: far above any machine's cores.
+pub const WORKERS_MAX: usize = 256;
+
+/// Connections over `--max-connections` that are being told so, per worker; the rest wait in the kernel's queue.
+pub const REFUSALS_MAX: usize = 64;
+
+/// Milliseconds for which a refused connection is read, so that its 503 is not lost to a reset.
+pub const REFUSAL_LINGER_MS: u32 = 2_000;
+
+/// Milliseconds until accepting is tried again after the process ran out of descriptors or buffers.
+pub const ACCEPT_RETRY_MS: u32 = 200;
+
+/// Descriptors that are not clients: standard streams, polls, wakers, listeners, logs, with room to spare.
+pub const DESCRIPTORS_RESERVED: usize = 64;
+
+/// Length of the kernel's queue of connections not yet accepted, before the system's own cap (somaxconn).
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// What an operator chooses at the start; the same for every connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes a message may have, summed over its fragments. At most [`MESSAGE_BYTES_CEILING`].
+    pub message_bytes_max: usize,
+    /// Bytes a client may lag behind before it counts as slow; at least one message with its header.
+    pub outbox_bytes_max: usize,
+    /// Milliseconds from accept to the response of the opening handshake; 0 is off.
+    pub handshake_timeout_ms: u32,
+    /// Milliseconds without a byte from the peer after which it gets a Ping; 0 is off.
+    pub ping_interval_ms: u32,
+    /// Milliseconds without a byte from the peer after which the connection is closed; 0 is off.
+    pub idle_timeout_ms: u32,
+    /// Milliseconds that the closing handshake, and then the peer's end of the TCP connection, may take; 0 means
+    /// that nobody waits.
+    pub close_timeout_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            message_bytes_max: MESSAGE_BYTES_DEFAULT,
+            outbox_bytes_max: 2 * MESSAGE_BYTES_DEFAULT,
+            handshake_timeout_ms: 10_000,
+            ping_interval_ms: 30_000,
+            idle_timeout_ms: 75_000,
+            close_timeout_ms: 5_000,
+        }
+    }
+}
