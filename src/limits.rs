@@ -48,6 +48,18 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(SEGMENT_COPY_BYTES_MAX <= CHUNK_BYTES_MAX, "a copied segment fits an empty chunk");
 
+/// Bytes of a segment from which on the next publication opens another: a segment is below this and one frame.
+/// It bounds, like a chunk's size, the walk along frame headers and what a lagging cursor pins.
+pub const SEGMENT_BYTES_MAX: usize = CHUNK_BYTES_MAX;
+
+const _: () = assert!(
+    SEGMENT_BYTES_MAX + 2 * MESSAGE_BYTES_CEILING < u32::MAX as usize,
+    "an offset in a segment fits 32 bits, even if a dialect writes a message at twice its length"
+);
+
+/// Segments whose buffers a shard keeps for reuse, none of them larger than [`SEGMENT_COPY_BYTES_MAX`].
+pub const SPARE_SEGMENTS_MAX: usize = 32;
+
 /// Milliseconds that a channel's interest outlives its last subscriber, so that churn sends no mail.
 pub const INTEREST_LINGER_MS: u32 = 5_000;
 
@@ -71,7 +83,8 @@ pub const WRITES_PER_QUANTUM: usize = 64;
 /// Subscribers looked at in a turn, written or not: a channel whose every subscriber is blocked costs no more.
 pub const VISITS_PER_TURN_MAX: usize = 4 * 1024;
 
-const _: () = assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
+const _: () =
+    assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
 
 /// Deadlines that expire in a turn; more wait for the next, which does not sleep.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1024;
