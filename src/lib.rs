@@ -1,4 +1,5 @@
 //! fanwire: a WebSocket broadcast server, and the library inside it.
 #![forbid(unsafe_code)]
 
+pub mod hub;
 pub mod limits;

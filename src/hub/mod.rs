@@ -1,0 +1,110 @@
+//! Channels: who listens to what, in which order publications stand, and the bytes that all subscribers share.
+//!
+//! Everything here is a data structure. The shard that owns it hands in publications, interest and seeds, encodes
+//! through a closure, and carries away what comes out; no socket, clock, thread or randomness is touched, and what
+//! a message means is not known.
+//!
+//! # Vocabulary
+//!
+//! - A channel's **home** is the one shard that decides its order ([`channel::home_of`] says which; what is kept
+//!   there is [`home::Homes`]).
+//! - **Interest** is a shard's standing wish for a channel's publications in one [`Rendering`]; the home knows it as
+//!   a [`home::Listener`].
+//! - A **segment** ([`Segment`]) is what one turn added to a channel in one rendering: frames ready for the wire,
+//!   encoded once, and shared by every shard that listens.
+//! - A **log** ([`log::Log`]) is where a listening shard keeps a channel's frames until all its subscribers there
+//!   were written them; a **cursor** is a subscriber's [`log::LogPosition`] in it.
+//!
+//! ```text
+//!  publications ──▶ home: sequence ──▶ open segment ──seal──▶ segment ──┬──▶ log of shard 0 ──▶ its subscribers
+//!                   (offset 1, 2, 3 …)                                  └──▶ log of shard 1 ──▶ its subscribers
+//! ```
+//!
+//! # The ordering promise
+//!
+//! A channel has one order, the one in which its home sequenced. A listener is handed every publication that was
+//! sequenced between its interest and the seal at which it still stands, once, in that order, and nothing that was
+//! sequenced before its interest. A log hands on to each cursor every byte that was appended after the cursor
+//! joined, in order and without a gap. What lies between, the mail from a home to a shard, is first in, first out;
+//! so any two subscribers see the same order, on whatever shards they are.
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod home;
+pub mod log;
+
+use std::sync::Arc;
+
+/// The number of a shard, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+/// Names a client on its shard: a slot, and the generation of who sits there, so that a key that outlived its
+/// client finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientKey {
+    /// The slot in the shard's slab of clients.
+    pub index: u32,
+    /// Which of the slot's tenants is meant.
+    pub generation: u32,
+}
+
+/// A wire form in which a channel can be published. Each is encoded only where somebody listens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rendering {
+    /// The message itself, one unfragmented and uncompressed frame.
+    Relay,
+}
+
+impl Rendering {
+    /// Every rendering there is, in the order of [`Rendering::index`].
+    pub const ALL: [Rendering; 1] = [Rendering::Relay];
+    /// How many renderings there are.
+    pub const COUNT: usize = Rendering::ALL.len();
+
+    /// The rendering's place in [`Rendering::ALL`] and in arrays with an element for each.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A publication's place in its channel, decided by the channel's home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which life of the channel is meant: a channel that was forgotten and created again counts from the start,
+    /// under another epoch.
+    pub epoch: u32,
+    /// 1 for the first publication of the epoch; 0 is where a channel stands that has none yet.
+    pub offset: u64,
+}
+
+/// Whose publication it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The shard of the client that published.
+    pub shard: ShardId,
+    /// The client, as its shard knows it.
+    pub client: ClientKey,
+}
+
+/// Frames of one channel in one rendering, sequenced in one turn, ready for the wire; shared, never changed.
+///
+/// Always whole frames, at least one. A turn's frames are one segment unless there are more than
+/// [`SEGMENT_BYTES_MAX`](crate::limits::SEGMENT_BYTES_MAX) of them.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The frames, one behind the other.
+    pub frames: Arc<Vec<u8>>,
+    /// Where each publication ends and whose it is, in order: one mark per publication.
+    pub marks: Arc<Vec<Mark>>,
+}
+
+/// Where a publication's bytes end in a segment, and whose they are. They begin where the one before ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Offset in [`Segment::frames`] of the first byte behind the publication.
+    pub end: u32,
+    /// Who published it.
+    pub origin: Origin,
+}
