@@ -122,3 +122,73 @@ pub fn home_of(name: &ChannelName, shards: usize, seed: HashSeed) -> usize {
     let shards = u64::try_from(shards).expect("a count of shards fits 64 bits");
     usize::try_from(hasher.finish() % shards).expect("it is below a usize")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_letters_digits_and_nine_other_characters() {
+        for name in ["lobby", "A-Za-z0-9-_=@,.;:/", "/", "..", "presence-room@1;2=3,4:5/6", "0"] {
+            assert_eq!(ChannelName::new(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_has_no_other_characters_and_nothing_is_percent_decoded() {
+        for (name, character) in
+            [("a b", ' '), ("a%20b", '%'), ("caf\u{e9}", '\u{e9}'), ("a\0", '\0'), ("a?b", '?'), ("a+b", '+')]
+        {
+            assert_eq!(ChannelName::new(name), Err(ChannelNameError::Character(character)));
+        }
+    }
+
+    #[test]
+    fn a_name_has_1_to_200_bytes() {
+        assert_eq!(ChannelName::new(""), Err(ChannelNameError::Empty));
+        assert!(ChannelName::new("x").is_ok());
+        assert!(ChannelName::new(&"x".repeat(200)).is_ok());
+        assert_eq!(ChannelName::new(&"x".repeat(201)), Err(ChannelNameError::TooLong));
+    }
+
+    #[test]
+    fn names_are_the_same_channel_if_they_are_the_same_bytes() {
+        assert_eq!(ChannelName::new("a/b"), ChannelName::new("a/b"));
+        assert_ne!(ChannelName::new("a/b"), ChannelName::new("a//b"));
+        assert_ne!(ChannelName::new("lobby"), ChannelName::new("Lobby"));
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_hands_nothing_back_as_it_came() {
+        assert_eq!(ChannelNameError::Empty.to_string(), "A channel's name cannot be empty.");
+        assert_eq!(ChannelNameError::TooLong.to_string(), "A channel's name has at most 200 bytes.");
+        assert_eq!(
+            ChannelNameError::Character('\u{1b}').to_string(),
+            "A channel's name has only characters of A-Z a-z 0-9 - _ = @ , . ; : / (nothing is percent-decoded), \
+             and not '\\u{1b}'."
+        );
+    }
+
+    #[test]
+    fn homes_are_spread_over_all_shards() {
+        let mut at_home = [0; 4];
+        for number in 0..4000 {
+            at_home[home_of(&ChannelName::new(&format!("room-{number}")).unwrap(), 4, HashSeed(1, 2))] += 1;
+        }
+        assert!(at_home.iter().all(|channels| (900..1100).contains(channels)), "{at_home:?}");
+    }
+
+    #[test]
+    fn another_seed_has_other_homes() {
+        let homes = |seed| {
+            let names = (0..64).map(|number| ChannelName::new(&number.to_string()).unwrap());
+            names.map(|name| home_of(&name, 4, seed)).collect::<Vec<_>>()
+        };
+        assert_ne!(homes(HashSeed(1, 2)), homes(HashSeed(1, 3)));
+    }
+
+    #[test]
+    fn a_seed_does_not_show_in_logs() {
+        assert_eq!(format!("{:?}", HashSeed(4711, 4712)), "HashSeed(secret)");
+    }
+}

@@ -1,4 +1,5 @@
-//! A channel's ready-made frames on one shard in one rendering, shared by all who are to be written them.
+//! A channel's ready-made frames on one shard in one rendering, shared by all who are to be written them. (The file
+//! is long because its second half are the tests: they and the code explain each other.)
 //!
 //! A subscriber owns no copy and no queue, only a cursor: the [`LogPosition`] up to which it was written. Publishing
 //! is an append, however many listen; writing is "from the cursor to the end". The frames stand in chunks, and each
@@ -262,6 +263,44 @@ impl Log {
         self.subscribers
     }
 
+    /// Asserts what holds between any two calls. It looks at every chunk and every frame: for tests.
+    ///
+    /// # Panics
+    /// If something does not hold, which is a mistake in here, or in how a caller kept its cursor.
+    pub fn check_invariants(&self) {
+        let standing: u32 = self.chunks.iter().map(|chunk| chunk.cursors).sum();
+        assert_eq!(standing + self.caught_up, self.subscribers, "every cursor is counted once");
+        assert_eq!(
+            self.chunks.is_empty(),
+            self.caught_up == self.subscribers,
+            "chunks are kept for those who lag"
+        );
+        assert!(
+            self.chunks.front().is_none_or(|front| front.cursors > 0),
+            "somebody stands in the first chunk"
+        );
+        assert!(!self.chunks.is_empty() || self.chunks.capacity() == 0, "an empty log owns no heap");
+        let mut at = self.chunks.front().map_or(self.end, |front| front.start);
+        for chunk in &self.chunks {
+            assert_eq!(chunk.start, at, "chunks are contiguous");
+            at = chunk.end();
+            assert!(at > chunk.start, "no chunk is empty");
+            let len = chunk.as_slice().len();
+            assert_eq!(chunk.frame_end(len), len, "a chunk holds whole frames");
+            if let ChunkBytes::Growing(bytes) = &chunk.bytes {
+                assert!(bytes.capacity() <= CHUNK_BYTES_MAX, "a growing chunk is bounded");
+            }
+            assert!(self.watchers > 0 || chunk.origins.is_empty(), "origins are indexed for those who watch");
+            let mut indexed = 0;
+            for range in &chunk.origins {
+                assert!(indexed <= range.start && range.start <= range.end, "origins are in order");
+                indexed = range.end;
+            }
+            assert!(indexed as usize <= len, "origins are of frames in this chunk");
+        }
+        assert_eq!(at, self.end, "the last chunk ends at the end");
+    }
+
     /// The index of the chunk in which `at` stands; the number of chunks if that is the end.
     fn chunk_index(&self, at: u64) -> usize {
         debug_assert!(at <= self.end, "no cursor stands past the end");
@@ -396,5 +435,273 @@ fn frame_len(bytes: &[u8]) -> usize {
         }
         [_, len, ..] => 2 + usize::from(*len),
         _ => bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::properties::{concatenated, frame, segment};
+    use super::super::{Origin, ShardId};
+    use super::*;
+
+    const HERE: ShardId = ShardId(0);
+    const ELSEWHERE: ShardId = ShardId(1);
+    const ALICE: ClientKey = ClientKey { index: 1, generation: 0 };
+    const BOB: ClientKey = ClientKey { index: 2, generation: 0 };
+
+    #[test]
+    fn a_subscriber_is_written_what_is_appended_after_it_joined() {
+        let mut log = Log::new();
+        let early = log.join();
+        append(&mut log, &[b"one"]);
+        let late = log.join();
+        append(&mut log, &[b"two", b"three"]);
+        assert_eq!(read(&log, early), b"\x82\x03one\x82\x03two\x82\x05three");
+        assert_eq!(read(&log, late), b"\x82\x03two\x82\x05three");
+        assert_eq!((log.lag(early), log.lag(late)), (17, 12));
+    }
+
+    #[test]
+    fn a_new_log_owns_no_heap() {
+        let log = Log::new();
+        assert_eq!(log.chunks.capacity(), 0);
+        assert!(size_of::<Log>() <= 64, "100,000 quiet channels are cheap: {} bytes each", size_of::<Log>());
+    }
+
+    #[test]
+    fn a_log_whose_subscribers_are_all_caught_up_owns_no_heap() {
+        let mut log = Log::new();
+        let (alice, bob) = (log.join(), log.join());
+        append(&mut log, &[b"hello"]);
+        let end = log.end();
+        assert_eq!(log.advance(alice, end), end);
+        assert_eq!(log.retained(), 7);
+        assert_eq!(log.advance(bob, end), end);
+        assert_eq!(log.retained(), 0);
+        assert_eq!(log.chunks.capacity(), 0);
+        log.check_invariants();
+    }
+
+    #[test]
+    fn what_only_a_leaver_had_not_been_written_goes_with_it() {
+        let mut log = Log::new();
+        let (alice, bob) = (log.join(), log.join());
+        append(&mut log, &[b"hello"]);
+        let _ = log.advance(bob, log.end());
+        log.leave(alice);
+        assert_eq!((log.retained(), log.subscribers()), (0, 1));
+        log.check_invariants();
+    }
+
+    #[test]
+    fn with_nobody_subscribed_nothing_is_kept() {
+        let mut log = Log::new();
+        append(&mut log, &[b"hello"]);
+        assert_eq!(log.retained(), 0);
+        let alice = log.join();
+        assert_eq!(read(&log, alice), b"");
+        log.leave(alice);
+        append(&mut log, &[b"hello"]);
+        assert_eq!((log.retained(), log.subscribers()), (0, 0));
+        log.check_invariants();
+    }
+
+    #[test]
+    fn small_segments_are_one_slice_until_the_chunk_is_full() {
+        let mut log = Log::new();
+        let alice = log.join();
+        let framed = SEGMENT_COPY_BYTES_MAX - 4;
+        for _ in 0..4 {
+            append(&mut log, &[&vec![b'x'; framed - 4]]);
+        }
+        assert_eq!(slices(&log, alice).len(), 1);
+        append(&mut log, &[b"0123456789ab"]);
+        assert_eq!(slices(&log, alice).len(), 1, "14 of the 16 bytes left");
+        append(&mut log, &[b"z"]);
+        assert_eq!(slices(&log, alice).len(), 2, "3 more do not fit");
+        log.check_invariants();
+    }
+
+    #[test]
+    fn a_segment_below_the_limit_is_copied_and_one_at_the_limit_is_shared() {
+        let mut log = Log::new();
+        let alice = log.join();
+        let below = segment(&[(elsewhere(ALICE), &vec![0; SEGMENT_COPY_BYTES_MAX - 5])]);
+        let at_limit = segment(&[(elsewhere(ALICE), &vec![0; SEGMENT_COPY_BYTES_MAX - 4])]);
+        log.append(&below, HERE);
+        log.append(&at_limit, HERE);
+        assert_eq!(at_limit.frames.len(), SEGMENT_COPY_BYTES_MAX);
+        assert_eq!((Arc::strong_count(&below.frames), Arc::strong_count(&at_limit.frames)), (1, 2));
+        let _ = log.advance(alice, log.end());
+        assert_eq!(Arc::strong_count(&at_limit.frames), 1, "and given back when everybody was written it");
+    }
+
+    #[test]
+    fn a_chunk_goes_when_its_last_cursor_moves_on_and_not_before() {
+        let mut log = Log::new();
+        let (mut alice, mut bob) = (log.join(), log.join());
+        let large = vec![b'x'; 20_000];
+        append(&mut log, &[&large]);
+        append(&mut log, &[&large]);
+        append(&mut log, &[&large]);
+        assert_eq!(log.retained(), 3 * 20_004);
+        alice = log.advance(alice, LogPosition(40_008));
+        assert_eq!(log.retained(), 3 * 20_004, "Bob stands in the first");
+        bob = log.advance(bob, LogPosition(20_003));
+        assert_eq!(log.retained(), 3 * 20_004, "still, at its last byte");
+        bob = log.advance(bob, LogPosition(20_004));
+        assert_eq!(log.retained(), 2 * 20_004);
+        log.leave(bob);
+        assert_eq!(log.retained(), 20_004, "nobody stands in the second");
+        assert_eq!(log.lag(alice), 20_004);
+        log.check_invariants();
+    }
+
+    #[test]
+    fn slices_are_as_many_as_asked_for() {
+        let mut log = Log::new();
+        let alice = log.join();
+        for _ in 0..3 {
+            append(&mut log, &[&vec![b'x'; 20_000]]);
+        }
+        let mut out = Vec::new();
+        assert_eq!(log.slices(LogPosition(alice.0 + 4), 2, &mut out), 40_004);
+        assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn s5_2_a_frame_ends_where_its_7_16_or_64_bit_length_says() {
+        let mut log = Log::new();
+        let _alice = log.join();
+        append(&mut log, &[b"", &[0; 125], &[0; 126], &vec![0; 65_535], &vec![0; 65_536], b"x"]);
+        let mut end = 0;
+        for framed in [2, 2 + 125, 4 + 126, 4 + 65_535, 10 + 65_536, 2 + 1] {
+            let start = end;
+            end += framed;
+            assert_eq!(log.frame_end(LogPosition(start)), LogPosition(start), "between two frames");
+            assert_eq!(log.frame_end(LogPosition(start + 1)), LogPosition(end));
+            assert_eq!(log.frame_end(LogPosition(end - 1)), LogPosition(end));
+        }
+        assert_eq!(log.frame_end(log.end()), log.end());
+    }
+
+    #[test]
+    fn the_rest_of_a_torn_frame_outlives_the_log() {
+        let mut log = Log::new();
+        let alice = log.join();
+        append(&mut log, &[b"one", b"two"]);
+        let torn = log.advance(alice, LogPosition(alice.0 + 8));
+        let rest = log.rest_of_frame(torn);
+        log.leave(torn);
+        assert_eq!(log.retained(), 0);
+        assert_eq!(rest.as_slice(), b"wo");
+    }
+
+    #[test]
+    fn the_rest_of_a_large_frame_is_shared() {
+        let mut log = Log::new();
+        let alice = log.join();
+        append(&mut log, &[&vec![b'x'; 20_000]]);
+        let rest = log.rest_of_frame(LogPosition(alice.0 + 5));
+        assert!(matches!(&rest, FrameRest::Shared(..)));
+        assert_eq!(rest.as_slice().len(), 19_999);
+    }
+
+    #[test]
+    fn between_two_frames_nothing_is_torn() {
+        let mut log = Log::new();
+        let alice = log.join();
+        append(&mut log, &[&vec![b'x'; 20_000]]);
+        assert!(matches!(log.rest_of_frame(alice), FrameRest::Copied(bytes) if bytes.is_empty()));
+        assert!(matches!(log.rest_of_frame(log.end()), FrameRest::Copied(bytes) if bytes.is_empty()));
+    }
+
+    #[test]
+    fn without_echo_ones_own_frames_are_left_out() {
+        let (mut log, alice) = log_with_a_watcher();
+        log.append(&segment(&[(here(BOB), b"b1"), (here(ALICE), b"a1"), (here(BOB), b"b2")]), HERE);
+        assert_eq!(read_without(&log, alice, ALICE), b"\x82\x02b1\x82\x02b2");
+        assert_eq!(read(&log, alice), b"\x82\x02b1\x82\x02a1\x82\x02b2", "those who want echo get all");
+    }
+
+    #[test]
+    fn a_client_of_the_same_key_on_another_shard_is_somebody_else() {
+        let (mut log, alice) = log_with_a_watcher();
+        log.append(&segment(&[(elsewhere(ALICE), b"hi")]), HERE);
+        assert_eq!(read_without(&log, alice, ALICE), b"\x82\x02hi");
+    }
+
+    #[test]
+    fn without_echo_the_cursor_passes_ones_own_frames_although_nothing_is_written() {
+        let (mut log, alice) = log_with_a_watcher();
+        log.append(&segment(&[(here(ALICE), b"a1")]), HERE);
+        log.append(&segment(&[(here(ALICE), b"a2")]), HERE);
+        let alice = log.advance(alice, log.position_after(alice, ALICE, 0));
+        assert_eq!((alice, log.retained()), (log.end(), 0));
+    }
+
+    #[test]
+    fn without_echo_the_cursor_stops_inside_a_torn_frame_and_passes_own_frames_behind_a_whole_one() {
+        let (mut log, alice) = log_with_a_watcher();
+        log.append(&segment(&[(here(BOB), b"b1"), (here(ALICE), b"a1"), (here(BOB), b"b2")]), HERE);
+        assert_eq!(log.position_after(alice, ALICE, 3), LogPosition(3));
+        assert_eq!(log.position_after(alice, ALICE, 4), LogPosition(8));
+        assert_eq!(log.position_after(alice, ALICE, 6), LogPosition(10));
+        assert_eq!(log.position_after(LogPosition(10), ALICE, 2), log.end());
+    }
+
+    #[test]
+    fn origins_are_indexed_only_while_somebody_watches() {
+        let mut log = Log::new();
+        let _bob = log.join();
+        log.append(&segment(&[(here(ALICE), b"a1")]), HERE);
+        assert!(log.chunks[0].origins.is_empty());
+        log.watch_origins();
+        log.append(&segment(&[(here(ALICE), b"a2"), (here(ALICE), b"a3")]), HERE);
+        assert_eq!(log.chunks[0].origins.len(), 1, "neighbours are one entry");
+        log.unwatch_origins();
+        assert!(log.chunks[0].origins.is_empty());
+        log.check_invariants();
+    }
+
+    fn here(client: ClientKey) -> Origin {
+        Origin { shard: HERE, client }
+    }
+
+    fn elsewhere(client: ClientKey) -> Origin {
+        Origin { shard: ELSEWHERE, client }
+    }
+
+    fn log_with_a_watcher() -> (Log, LogPosition) {
+        let mut log = Log::new();
+        log.watch_origins();
+        let cursor = log.join();
+        (log, cursor)
+    }
+
+    /// One segment with a publication from elsewhere for each payload.
+    fn append(log: &mut Log, payloads: &[&[u8]]) {
+        let publications: Vec<_> = payloads.iter().map(|payload| (elsewhere(BOB), *payload)).collect();
+        let segment = segment(&publications);
+        assert!(segment.frames.starts_with(&frame(payloads[0])));
+        log.append(&segment, HERE);
+    }
+
+    fn slices(log: &Log, from: LogPosition) -> Vec<IoSlice<'_>> {
+        let mut out = Vec::new();
+        assert_eq!(log.slices(from, usize::MAX, &mut out) as u64, log.lag(from));
+        out
+    }
+
+    fn read(log: &Log, from: LogPosition) -> Vec<u8> {
+        concatenated(&slices(log, from))
+    }
+
+    fn read_without(log: &Log, from: LogPosition, own: ClientKey) -> Vec<u8> {
+        let mut out = Vec::new();
+        let bytes = log.slices_without(from, own, usize::MAX, &mut out);
+        let read = concatenated(&out);
+        assert_eq!(read.len(), bytes);
+        read
     }
 }

@@ -23,15 +23,16 @@
 //! # The ordering promise
 //!
 //! A channel has one order, the one in which its home sequenced. A listener is handed every publication that was
-//! sequenced between its interest and the seal at which it still stands, once, in that order, and nothing that was
-//! sequenced before its interest. A log hands on to each cursor every byte that was appended after the cursor
+//! sequenced after its interest, once, in that order, at the next seal at which its interest still stands; and nothing
+//! that was sequenced before. A log hands on to each cursor every byte that was appended after the cursor
 //! joined, in order and without a gap. What lies between, the mail from a home to a shard, is first in, first out;
 //! so any two subscribers see the same order, on whatever shards they are.
-#![forbid(unsafe_code)]
 
 pub mod channel;
 pub mod home;
 pub mod log;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 
 use std::sync::Arc;
 

@@ -1,0 +1,517 @@
+//! The hub's laws, each written once: what holds for every script of operations. (The file is long because each
+//! model stands here with its law.)
+//!
+//! A law takes bytes, reads them as a script, and asserts that the real structure agrees with a model too simple to
+//! be wrong. proptest drives the laws at the end of this file; a fuzzer can hand in its input as it is.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::channel::{ChannelName, HashSeed, home_of};
+use super::home::{HomeKey, Homes, Listener};
+use super::log::{FrameRest, Log, LogPosition};
+use super::{ClientKey, Mark, Origin, Position, Rendering, Segment, ShardId};
+use crate::limits::{CHUNK_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_COPY_BYTES_MAX};
+
+/// A log agrees with one big vector in which every cursor is a number, whatever is joined, left, appended and
+/// advanced, with echo and without.
+///
+/// # Panics
+/// If it does not.
+pub fn a_log_agrees_with_one_big_vector(script: &[u8]) {
+    let mut script = Script(script);
+    let mut pair = LogAndModel::default();
+    while let Some(operation) = script.next() {
+        match operation % 8 {
+            0 => pair.join(None),
+            1 => pair.join(Some(client(script.byte() % 3))),
+            2 => pair.leave(script.byte()),
+            3 | 4 => pair.append(&mut script),
+            5 => pair.advance(script.byte(), 1, usize::from(script.byte())),
+            6 => pair.advance(script.byte(), 64, script.size() * 16),
+            _ => pair.advance(script.byte(), usize::MAX, usize::MAX),
+        }
+        pair.check();
+    }
+}
+
+/// Listeners on several shards are handed exactly what was sequenced while their interest stood: in order, once,
+/// whatever is registered, withdrawn, sequenced and sealed, and however long they take to read it.
+///
+/// # Panics
+/// If they are not.
+pub fn homes_hand_out_what_a_map_of_lists_would(script: &[u8]) {
+    let mut script = Script(script);
+    let mut pair = HomesAndModel::new();
+    while let Some(operation) = script.next() {
+        match operation % 10 {
+            0 | 1 => pair.register(script.byte(), script.byte()),
+            2 => pair.withdraw(script.byte(), script.byte()),
+            3 => pair.withdraw_a_stale_one(script.byte()),
+            4..=7 => pair.sequence(script.byte(), &mut script),
+            8 => pair.seal(),
+            _ => pair.read_mail(),
+        }
+        pair.check();
+    }
+    pair.seal();
+    pair.read_mail();
+}
+
+/// A name's home is below the number of shards, and the same for everybody who asks with the same seed.
+///
+/// # Panics
+/// If it is not.
+pub fn a_home_is_one_shard_for_everybody(name: &str, shards: usize, seed: HashSeed) {
+    let (Ok(name), Ok(same_name)) = (ChannelName::new(name), ChannelName::new(name)) else { return };
+    let home = home_of(&name, shards, seed);
+    assert!(home < shards);
+    assert_eq!(home, home_of(&same_name, shards, seed));
+    assert_eq!(home_of(&name, 1, seed), 0, "with one shard every home is local");
+}
+
+/// A binary frame as a server sends it (RFC 6455 §5.2), spelled out once more so that tests need no encoder.
+#[must_use]
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x82];
+    match payload.len() {
+        len @ ..=125 => bytes.push(len as u8),
+        len @ ..=65_535 => {
+            bytes.push(126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(payload);
+    bytes
+}
+
+/// One segment of these publications, a [`frame`] each.
+#[must_use]
+pub fn segment(publications: &[(Origin, &[u8])]) -> Segment {
+    let (mut frames, mut marks) = (Vec::new(), Vec::new());
+    for (origin, payload) in publications {
+        frames.extend(frame(payload));
+        marks.push(Mark { end: frames.len() as u32, origin: *origin });
+    }
+    Segment { frames: Arc::new(frames), marks: Arc::new(marks) }
+}
+
+/// The bytes that a vectored write of `slices` would send.
+#[must_use]
+pub fn concatenated(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    let slices: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+    slices.concat()
+}
+
+/// Bytes read as the choices of a test; where they end, every choice is 0.
+struct Script<'s>(&'s [u8]);
+
+impl Script<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().unwrap_or(0)
+    }
+
+    /// Mostly small; the lengths at which frames, segments and chunks change their ways are well among them.
+    fn size(&mut self) -> usize {
+        let choice = self.byte();
+        match choice {
+            0..=199 => usize::from(choice),
+            200..=229 => usize::from(choice) * 20 + usize::from(self.byte()),
+            230..=239 => SEGMENT_COPY_BYTES_MAX - 8 + usize::from(self.byte() % 16),
+            240..=247 => CHUNK_BYTES_MAX - 16 + usize::from(self.byte() % 32),
+            248..=250 => 65_534 + usize::from(self.byte() % 4),
+            _ => 20_000 + usize::from(choice),
+        }
+    }
+}
+
+const HERE: ShardId = ShardId(0);
+
+fn client(number: u8) -> ClientKey {
+    ClientKey { index: u32::from(number), generation: 0 }
+}
+
+#[derive(Default)]
+struct LogAndModel {
+    log: Log,
+    /// All that was ever appended while anyone was subscribed: a log position is an index into it.
+    bytes: Vec<u8>,
+    /// Start, end and origin of every frame in `bytes`.
+    frames: Vec<(usize, usize, Origin)>,
+    cursors: Vec<Cursor>,
+    largest_segment: usize,
+    filler: u8,
+}
+
+struct Cursor {
+    at: usize,
+    /// Whose frames it passes over.
+    own: Option<ClientKey>,
+}
+
+impl LogAndModel {
+    fn join(&mut self, own: Option<ClientKey>) {
+        if self.cursors.len() == 6 {
+            return;
+        }
+        if own.is_some() {
+            self.log.watch_origins();
+        }
+        assert_eq!(self.log.join(), self.log.end());
+        self.cursors.push(Cursor { at: self.bytes.len(), own });
+    }
+
+    fn leave(&mut self, which: u8) {
+        if self.cursors.is_empty() {
+            return;
+        }
+        let cursor = self.cursors.swap_remove(usize::from(which) % self.cursors.len());
+        self.log.leave(position(cursor.at));
+        if cursor.own.is_some() {
+            self.log.unwatch_origins();
+        }
+    }
+
+    fn append(&mut self, script: &mut Script<'_>) {
+        let publications: Vec<(Origin, Vec<u8>)> = (0..=script.byte() % 4)
+            .map(|_| {
+                let choice = script.byte();
+                let origin = Origin { shard: ShardId(u16::from(choice / 3 % 2)), client: client(choice % 3) };
+                self.filler = self.filler.wrapping_add(1);
+                (origin, vec![self.filler; script.size()])
+            })
+            .collect();
+        let lent: Vec<_> =
+            publications.iter().map(|(origin, payload)| (*origin, payload.as_slice())).collect();
+        let segment = segment(&lent);
+        self.log.append(&segment, HERE);
+        if self.cursors.is_empty() {
+            return;
+        }
+        let mut start = self.bytes.len();
+        for (origin, payload) in &publications {
+            let end = start + frame(payload).len();
+            self.frames.push((start, end, *origin));
+            start = end;
+        }
+        self.bytes.extend(&**segment.frames);
+        self.largest_segment = self.largest_segment.max(segment.frames.len());
+    }
+
+    /// A write of which the kernel takes at most `taken_max` bytes.
+    fn advance(&mut self, which: u8, slices_max: usize, taken_max: usize) {
+        if self.cursors.is_empty() {
+            return;
+        }
+        let which = usize::from(which) % self.cursors.len();
+        let Cursor { at, own } = self.cursors[which];
+        let mut offered = Vec::new();
+        let (expected, to, taken) = match own {
+            None => {
+                let bytes = self.log.slices(position(at), slices_max, &mut offered);
+                let taken = bytes.min(taken_max);
+                (self.bytes[at..at + bytes].to_vec(), at + taken, taken)
+            }
+            Some(own) => {
+                let bytes = self.log.slices_without(position(at), own, slices_max, &mut offered);
+                let taken = bytes.min(taken_max);
+                let mut expected = self.bytes_without(at, own);
+                expected.truncate(bytes);
+                (expected, self.model_position_after(at, own, taken), taken)
+            }
+        };
+        assert!(offered.len() <= slices_max && offered.iter().all(|slice| !slice.is_empty()));
+        assert_eq!(concatenated(&offered), expected);
+        if let Some(own) = own {
+            assert_eq!(self.log.position_after(position(at), own, taken), position(to));
+        }
+        self.cursors[which].at = to;
+        assert_eq!(self.log.advance(position(at), position(to)), position(to));
+    }
+
+    fn check(&self) {
+        self.log.check_invariants();
+        assert_eq!(self.log.end(), position(self.bytes.len()));
+        assert_eq!(self.log.subscribers() as usize, self.cursors.len());
+        for cursor in &self.cursors {
+            self.check_cursor(cursor);
+        }
+        // A lagging cursor pins its own chunk and no other before it.
+        let lag = self.cursors.iter().map(|cursor| self.bytes.len() - cursor.at).max().unwrap_or(0) as u64;
+        let chunk = CHUNK_BYTES_MAX.max(self.largest_segment) as u64;
+        assert!(lag <= self.log.retained() && self.log.retained() < lag + chunk);
+    }
+
+    fn check_cursor(&self, cursor: &Cursor) {
+        let at = position(cursor.at);
+        assert_eq!(self.log.lag(at), (self.bytes.len() - cursor.at) as u64);
+
+        let mut slices = Vec::new();
+        assert_eq!(self.log.slices(at, usize::MAX, &mut slices), self.bytes.len() - cursor.at);
+        let mut compared = cursor.at;
+        for slice in &slices {
+            assert!(**slice == self.bytes[compared..compared + slice.len()]);
+            compared += slice.len();
+        }
+
+        let torn = self.frames.iter().find(|(start, end, _)| *start < cursor.at && cursor.at < *end);
+        let frame_end = torn.map_or(cursor.at, |(_, end, _)| *end);
+        assert_eq!(self.log.frame_end(at), position(frame_end));
+        let rest = self.log.rest_of_frame(at);
+        assert!(rest.as_slice() == &self.bytes[cursor.at..frame_end]);
+        assert!(matches!(&rest, FrameRest::Shared(..)) || rest.as_slice().len() < SEGMENT_COPY_BYTES_MAX);
+
+        if let Some(own) = cursor.own {
+            assert!(torn.is_none_or(|(_, _, origin)| *origin != here(own)), "never inside an own frame");
+            let mut slices = Vec::new();
+            self.log.slices_without(at, own, usize::MAX, &mut slices);
+            assert_eq!(concatenated(&slices), self.bytes_without(cursor.at, own));
+        }
+    }
+
+    fn bytes_without(&self, at: usize, own: ClientKey) -> Vec<u8> {
+        let others = self.frames.iter().filter(|(_, end, origin)| *end > at && *origin != here(own));
+        let others: Vec<_> = others.map(|(start, end, _)| &self.bytes[at.max(*start)..*end]).collect();
+        others.concat()
+    }
+
+    fn model_position_after(&self, at: usize, own: ClientKey, mut taken: usize) -> usize {
+        let ahead = self.frames.iter().filter(|(_, end, _)| *end > at);
+        let mut at = at;
+        for (_, end, origin) in ahead {
+            if *origin == here(own) {
+                at = *end;
+            } else if taken >= end - at {
+                taken -= end - at;
+                at = *end;
+            } else {
+                return at + taken;
+            }
+        }
+        at
+    }
+}
+
+fn here(client: ClientKey) -> Origin {
+    Origin { shard: HERE, client }
+}
+
+fn position(at: usize) -> LogPosition {
+    LogPosition(at as u64)
+}
+
+/// A publication, told from all others by its number.
+type Number = u64;
+
+struct HomesAndModel {
+    homes: Homes,
+    /// What was posted and not yet read.
+    mail: Vec<(Listener, Segment)>,
+    /// Who was handed what, by nonce.
+    received: BTreeMap<u32, Vec<(Number, Origin)>>,
+    /// The channels that there ought to be.
+    channels: BTreeMap<u8, ModelChannel>,
+    /// Who ought to be handed what, by nonce.
+    expected: BTreeMap<u32, Vec<(Number, Origin)>>,
+    /// Interests that ended, and the epochs that ended with them.
+    stale: Vec<(HomeKey, Listener)>,
+    last_epoch: Option<u32>,
+    next_nonce: u32,
+    next_number: Number,
+}
+
+struct ModelChannel {
+    home: HomeKey,
+    position: Position,
+    listeners: BTreeMap<u16, ModelListener>,
+}
+
+struct ModelListener {
+    listener: Listener,
+    home: HomeKey,
+    /// Sequenced for it since the last seal.
+    unsealed: Vec<(Number, Origin)>,
+    unsealed_bytes: u64,
+}
+
+impl HomesAndModel {
+    fn new() -> HomesAndModel {
+        HomesAndModel {
+            homes: Homes::new(HashSeed(3, 4)),
+            mail: Vec::new(),
+            received: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            stale: Vec::new(),
+            last_epoch: None,
+            next_nonce: 0,
+            next_number: 0,
+        }
+    }
+
+    fn register(&mut self, channel: u8, shard: u8) {
+        let (channel, shard) = (channel % 3, u16::from(shard % 4));
+        self.next_nonce += 1;
+        let listener = Listener { shard: ShardId(shard), local: u32::from(channel), nonce: self.next_nonce };
+        let name = ChannelName::new(&format!("channel-{channel}")).unwrap();
+        let mail = &mut self.mail;
+        let (home, position) =
+            self.homes.register(&name, Rendering::Relay, listener, |to, _, segment| mail.push((to, segment)));
+
+        let model = self.channels.entry(channel).or_insert_with(|| {
+            assert_eq!(position.offset, 0, "a channel that is created starts at 0");
+            assert_ne!(self.last_epoch, Some(position.epoch), "and in another epoch");
+            self.last_epoch = Some(position.epoch);
+            ModelChannel { home, position, listeners: BTreeMap::new() }
+        });
+        assert_eq!((model.home, model.position), (home, position));
+        model.seal(&mut self.expected);
+        let standing = ModelListener { listener, home, unsealed: Vec::new(), unsealed_bytes: 0 };
+        if let Some(replaced) = model.listeners.insert(shard, standing) {
+            self.stale.push((home, replaced.listener));
+        }
+    }
+
+    fn withdraw(&mut self, channel: u8, shard: u8) {
+        let (channel, shard) = (channel % 3, u16::from(shard % 4));
+        let Some(model) = self.channels.get_mut(&channel) else { return };
+        let Some(ModelListener { listener, home, .. }) = model.listeners.remove(&shard) else { return };
+        self.homes.withdraw(home, Rendering::Relay, listener);
+        self.stale.push((home, listener));
+        if model.listeners.is_empty() {
+            self.channels.remove(&channel);
+        }
+    }
+
+    fn withdraw_a_stale_one(&mut self, which: u8) {
+        if !self.stale.is_empty() {
+            let (home, listener) = self.stale[usize::from(which) % self.stale.len()];
+            self.homes.withdraw(home, Rendering::Relay, listener);
+        }
+    }
+
+    fn sequence(&mut self, channel: u8, script: &mut Script<'_>) {
+        self.next_number += 1;
+        let number = self.next_number;
+        let shard = ShardId(u16::from(script.byte() % 4));
+        let origin = Origin { shard, client: client(script.byte()) };
+        let mut payload = number.to_be_bytes().to_vec();
+        payload.resize(8 + script.size(), number as u8);
+        let encoded = frame(&payload);
+
+        let Some(model) = self.channels.get_mut(&(channel % 3)) else {
+            // Nobody listens: no key that ever named the channel finds anything.
+            for (home, _) in &self.stale {
+                if self.channels.values().all(|standing| standing.home != *home) {
+                    assert_eq!(self.homes.sequence(*home, origin, |_, _| panic!("nobody listens")), None);
+                }
+            }
+            return;
+        };
+        model.position.offset += 1;
+        let position = self.homes.sequence(model.home, origin, |_, out| out.extend_from_slice(&encoded));
+        assert_eq!(position, Some(model.position));
+        for listener in model.listeners.values_mut() {
+            listener.unsealed.push((number, origin));
+            listener.unsealed_bytes += encoded.len() as u64;
+        }
+    }
+
+    fn seal(&mut self) {
+        let mail = &mut self.mail;
+        self.homes.seal(|to, _, segment| mail.push((to, segment)));
+        for model in self.channels.values_mut() {
+            model.seal(&mut self.expected);
+        }
+    }
+
+    fn read_mail(&mut self) {
+        for (to, segment) in self.mail.drain(..) {
+            assert!(!segment.marks.is_empty(), "no segment is empty");
+            let received = self.received.entry(to.nonce).or_default();
+            let mut start = 0;
+            for mark in segment.marks.iter() {
+                assert!(start < SEGMENT_BYTES_MAX, "a full segment is not added to");
+                let encoded = &segment.frames[start..mark.end as usize];
+                let payload = &encoded[encoded.len() - payload_len(encoded)..];
+                assert!(frame(payload) == encoded, "a mark stands at the end of a frame");
+                let number = Number::from_be_bytes(*payload.first_chunk().unwrap());
+                assert!(payload[8..].iter().all(|filler| *filler == number as u8));
+                received.push((number, mark.origin));
+                start = mark.end as usize;
+            }
+            assert_eq!(start, segment.frames.len(), "nothing stands behind the last mark");
+        }
+        assert_eq!(self.received, self.expected);
+    }
+
+    fn check(&self) {
+        self.homes.check_invariants();
+        assert_eq!(self.homes.channels(), self.channels.len());
+        // All who listen to a channel wait for the same publications at most: the longest list is all of them.
+        let open = self
+            .channels
+            .values()
+            .map(|model| model.listeners.values().map(|listener| listener.unsealed_bytes).max().unwrap_or(0));
+        assert!(self.homes.open_bytes() >= open.sum());
+    }
+}
+
+impl ModelChannel {
+    fn seal(&mut self, expected: &mut BTreeMap<u32, Vec<(Number, Origin)>>) {
+        for listener in self.listeners.values_mut() {
+            listener.unsealed_bytes = 0;
+            if !listener.unsealed.is_empty() {
+                expected.entry(listener.listener.nonce).or_default().append(&mut listener.unsealed);
+            }
+        }
+    }
+}
+
+fn payload_len(frame: &[u8]) -> usize {
+    match frame[1] {
+        127 => frame.len() - 10,
+        126 => frame.len() - 4,
+        _ => frame.len() - 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_log_agrees_with_one_big_vector(script in vec(any::<u8>(), 0..600)) {
+            super::a_log_agrees_with_one_big_vector(&script);
+        }
+
+        #[test]
+        fn homes_hand_out_what_a_map_of_lists_would(script in vec(any::<u8>(), 0..400)) {
+            super::homes_hand_out_what_a_map_of_lists_would(&script);
+        }
+
+        #[test]
+        fn a_home_is_one_shard_for_everybody(
+            name in "[A-Za-z0-9_=@,.;:/-]{1,200}",
+            shards in 1..=256_usize,
+            seed in any::<(u64, u64)>(),
+        ) {
+            super::a_home_is_one_shard_for_everybody(&name, shards, HashSeed(seed.0, seed.1));
+        }
+    }
+}
