@@ -523,6 +523,23 @@ mod tests {
         assert_eq!(**second.frames, *b"\x82\x05hello");
     }
 
+    #[test]
+    fn few_buffers_are_kept_and_no_large_ones() {
+        let mut homes = homes();
+        for number in 0..=SPARE_SEGMENTS_MAX {
+            let (home, _) = register(&mut homes, &format!("room-{number}"), listener(0));
+            publish(&mut homes, home, ALICE, b"x");
+        }
+        seal(&mut homes);
+        assert_eq!(homes.spares.0.len(), SPARE_SEGMENTS_MAX);
+
+        let mut homes = self::homes();
+        let (home, _) = register(&mut homes, "room", listener(0));
+        publish(&mut homes, home, ALICE, &vec![b'x'; SEGMENT_COPY_BYTES_MAX]);
+        seal(&mut homes);
+        assert_eq!(homes.spares.0.len(), 0);
+    }
+
     fn homes() -> Homes {
         Homes::new(HashSeed(1, 2))
     }

@@ -407,7 +407,8 @@ impl Chunk {
         let cuts = own_ranges.map(|range| (range.start as usize, range.end as usize));
         let mut run_start = from;
         cuts.chain([(bytes.len(), bytes.len())]).filter_map(move |(cut_start, cut_end)| {
-            let run = run_start..cut_start.max(run_start);
+            // Empty if the cursor stands inside the cut.
+            let run = run_start..cut_start;
             run_start = cut_end;
             (!run.is_empty()).then(|| (self.start + run.start as u64, &bytes[run]))
         })
@@ -508,18 +509,17 @@ mod tests {
 
     #[test]
     fn small_segments_are_one_slice_until_the_chunk_is_full() {
-        let mut log = Log::new();
-        let alice = log.join();
-        let framed = SEGMENT_COPY_BYTES_MAX - 4;
-        for _ in 0..4 {
-            append(&mut log, &[&vec![b'x'; framed - 4]]);
+        for (last_bytes, chunks) in [(16, 1), (17, 2)] {
+            let mut log = Log::new();
+            let alice = log.join();
+            for _ in 0..4 {
+                append(&mut log, &[&vec![b'x'; CHUNK_BYTES_MAX / 4 - 4 - 4]]);
+            }
+            assert_eq!(slices(&log, alice).len(), 1, "and 16 bytes are left in it");
+            append(&mut log, &[&vec![b'x'; last_bytes - 2]]);
+            assert_eq!(slices(&log, alice).len(), chunks);
+            log.check_invariants();
         }
-        assert_eq!(slices(&log, alice).len(), 1);
-        append(&mut log, &[b"0123456789ab"]);
-        assert_eq!(slices(&log, alice).len(), 1, "14 of the 16 bytes left");
-        append(&mut log, &[b"z"]);
-        assert_eq!(slices(&log, alice).len(), 2, "3 more do not fit");
-        log.check_invariants();
     }
 
     #[test]
