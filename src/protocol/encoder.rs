@@ -1,0 +1,79 @@
+//! Frames on their way out (RFC 6455 §5.2, §6.1): appended to a caller's buffer, whole, masked if a key is given.
+//!
+//! A server's frames do not differ from one receiver to the next, so [`append_message`] makes one for all of them.
+
+use super::close::{self, CloseCode};
+use super::frame::{FrameHeader, Opcode, Rsv};
+use super::mask::{self, MaskingKey};
+use super::message::Kind;
+use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+
+/// Appends a message in one unmasked frame, as a server sends it.
+#[inline]
+pub fn append_message(kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
+    append_frame(true, kind.into(), None, payload, out);
+}
+
+/// Bytes that a payload of `payload_len` bytes has as one unmasked frame.
+#[must_use]
+pub const fn unmasked_frame_len(payload_len: usize) -> usize {
+    let header_len = match payload_len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    header_len + payload_len
+}
+
+/// Appends one frame.
+#[inline]
+pub fn append_frame(
+    fin: bool,
+    opcode: Opcode,
+    masking_key: Option<MaskingKey>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let header = FrameHeader { fin, rsv: Rsv::NONE, opcode, masking_key, payload_len: payload.len() as u64 };
+    let mut bytes = [0; FrameHeader::LEN_MAX];
+    let header_len = header.encode(&mut bytes);
+    out.reserve(header_len + payload.len());
+    out.extend_from_slice(&bytes[..header_len]);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(key) = masking_key {
+        mask::apply(key, &mut out[start..], 0);
+    }
+}
+
+/// Appends a Ping or a Pong (§5.5.2, §5.5.3).
+///
+/// # Panics
+/// If `opcode` is no control frame's, or `payload` has more than 125 bytes.
+pub fn append_control(opcode: Opcode, masking_key: Option<MaskingKey>, payload: &[u8], out: &mut Vec<u8>) {
+    assert!(opcode.is_control(), "a control frame has a control frame's opcode");
+    assert!(payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "a control frame carries at most 125 bytes");
+    append_frame(true, opcode, masking_key, payload, out);
+}
+
+/// Appends a Close frame (§5.5.1): empty without a code, else the code and as much of `reason` as fits whole.
+///
+/// A code that [may not be sent](CloseCode::may_be_sent) is replaced by [`CloseCode::INTERNAL_ERROR`], but for
+/// [`CloseCode::NO_STATUS`], which an empty frame says.
+pub fn append_close(
+    code: Option<CloseCode>,
+    reason: &str,
+    masking_key: Option<MaskingKey>,
+    out: &mut Vec<u8>,
+) {
+    let code = match code {
+        None | Some(CloseCode::NO_STATUS) => return append_frame(true, Opcode::Close, masking_key, b"", out),
+        Some(code) if code.may_be_sent() => code,
+        Some(_) => CloseCode::INTERNAL_ERROR,
+    };
+    let reason = close::truncated(reason).as_bytes();
+    let mut payload = [0; CONTROL_PAYLOAD_BYTES_MAX];
+    payload[..2].copy_from_slice(&code.number().to_be_bytes());
+    payload[2..2 + reason.len()].copy_from_slice(reason);
+    append_frame(true, Opcode::Close, masking_key, &payload[..2 + reason.len()], out);
+}
