@@ -1,15 +1,43 @@
-//! [`Connection`].
+//! [`Connection`]: the state machine of RFC 6455 §4 and §7. All transitions stand here.
+//!
+//! ```text
+//!                     accept                   close
+//! Connecting → Awaiting ─────→ Open ──────────────────────→ Closing
+//!   │ │            │            │ peer's Close, violation,     │ peer's Close,
+//!   │ └────────────┼──────────→ │ fail, idle                   │ violation, fail
+//!   │  Accepted    │ respond    ↓                              ↓
+//!   └──────────────┴─────────→ Closed ←─────────────────────────
+//!     refused, 408              │ EOF, linger over
+//!                               ↓
+//!                             Ended ← EOF before a Close frame, and the close timeout, from any state
+//! ```
+//!
+//! A state owns what only it needs: an assembler ends with `Open`, the request's key with `Awaiting`. In `Closing` our
+//! Close frame is out and the peer's is awaited; in `Closed` both are out, or no more are to come. Nothing is
+//! ever appended to `out` after a Close frame.
+//!
+//! The file is longer than others because the transitions are understood together or not at all.
 
-use super::close::{CloseCode, CloseReason};
+use super::assembler::{self, Assembler};
+use super::client_handshake::{Answer, ClientRequest, Expectation};
+use super::close::{self, CloseCode, CloseReason};
+use super::decoder::{Decoded, FrameDecoder, Piece};
+use super::encoder;
 use super::error::{HandshakeError, ProtocolError};
-use super::handshake::{Agreement, ClientRequest, Request};
-use super::message::{Kind, Message};
+use super::frame::{Expected, FrameHeader, Opcode, Rsv};
+use super::handshake::{self, AcceptKey, Agreement, Method, Request};
+use super::head::{HeadKind, HeadReader};
+use super::mask::MaskingKey;
+use super::message::{Kind, Message, Payload};
 use super::response::{Response, Status};
 use super::time::Time;
-use crate::limits::Limits;
+use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits, OWN_BYTES_MARK};
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use std::mem;
 use std::sync::Arc;
 
-/// What comes out of a connection.
+/// What comes out of a connection. Pings are answered and Pongs taken note of without an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'i> {
     /// Server role: a whole request head came. Answer it with [`Connection::accept`] or [`Connection::respond`].
@@ -22,29 +50,30 @@ pub enum Event<'i> {
     Closed(Closure),
 }
 
-/// Why a connection ended.
+/// Why a connection ended, for logs and counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closure {
-    /// The peer's Close frame came, with its code (without one, that is reported as 1005) and reason.
+    /// The peer's Close frame came, with its code and reason. `None` stands for a frame without a code, reported as
+    /// [`CloseCode::NO_STATUS`].
     Agreed(Option<CloseCode>, CloseReason),
-    /// Server role: the request was answered by a response other than 101. Client role: the server answered so.
+    /// Server role: the request was answered by a response instead of a 101. Client role: the server answered so.
     Responded(Status),
-    /// The peer broke RFC 6455, and the connection failed (§7.1.7).
+    /// The peer broke RFC 6455 or a limit, and the connection failed (§7.1.7).
     Failed(ProtocolError),
     /// The caller failed the connection with this code ([`Connection::fail`]).
-    Dropped(CloseCode, CloseReason),
+    Dropped(CloseCode),
     /// The opening handshake was not HTTP, or not acceptable.
     Refused(HandshakeError),
     /// The peer took too long.
     TimedOut(Timeout),
-    /// The peer's end of the TCP connection came without a Close frame.
+    /// The peer's end of the TCP connection came without a Close frame; reported as [`CloseCode::ABNORMAL`].
     Lost,
 }
 
 /// What a peer took too long for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timeout {
-    /// The opening handshake.
+    /// The opening handshake, as a whole.
     Handshake,
     /// Any byte at all.
     Idle,
@@ -57,28 +86,146 @@ pub enum Timeout {
 pub enum Wants {
     /// Bytes from the peer.
     Input,
-    /// Server role: [`Connection::accept`] or [`Connection::respond`].
+    /// Server role: [`Connection::accept`] or [`Connection::respond`]. Input is not consumed meanwhile.
     Decision,
-    /// Write what is left, shut down the write side, then read until the peer's end.
+    /// Write what is left, shut down the write side, then read (and hand in, or discard) until the peer's end, so that
+    /// no reset overtakes the last bytes (§7.1.1).
     FlushThenShutdown,
-    /// Nothing more: the transport can be dropped.
+    /// Nothing from the peer. What is left can be written if that does not take waiting; then drop the transport.
     Nothing,
 }
 
-/// One WebSocket connection, without its transport.
+/// One WebSocket connection, without its transport. See the [module](super) for how to drive it.
 #[derive(Debug)]
 pub struct Connection {
     limits: Arc<Limits>,
+    role: Role,
+    /// When the last byte came from the peer.
+    heard: Time,
+    /// When the last byte came or our last Ping went.
+    quiet_since: Time,
+    state: State,
 }
 
-impl Connection {
-    /// Server role.
-    #[must_use]
-    pub fn server(limits: Arc<Limits>, now: Time) -> Connection {
-        unimplemented!("{limits:?} {now:?}")
+const _: () =
+    assert!(size_of::<usize>() != 8 || size_of::<Connection>() <= 56, "100,000 idle connections are cheap");
+
+/// Who masks (§5.1).
+#[derive(Debug)]
+enum Role {
+    Server,
+    Client(Box<KeySource>),
+}
+
+/// Where a client's masking keys come from: a cipher's stream, which nobody can predict who does not know its seed
+/// (§5.3, §10.3).
+#[derive(Debug)]
+struct KeySource(ChaCha20Rng);
+
+impl Role {
+    /// The key of the next frame to send.
+    #[inline]
+    fn next_masking_key(&mut self) -> Option<MaskingKey> {
+        match self {
+            Role::Server => None,
+            Role::Client(keys) => Some(MaskingKey(keys.0.next_u32().to_ne_bytes())),
+        }
     }
 
-    /// Client role: appends the request to `out`. The masking keys are drawn from `seed`.
+    /// What the peer's frames must be like.
+    #[inline]
+    fn expected(&self, continuation: bool) -> Expected {
+        Expected { masked: matches!(self, Role::Server), continuation, rsv: Rsv::NONE }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// The peer's request, or its response, is coming in.
+    Connecting(Box<Connecting>),
+    /// The request is whole, and the caller decides about it.
+    Awaiting(Box<Awaiting>),
+    /// Messages go both ways.
+    Open(Open),
+    /// Our Close frame is out, the peer's is awaited.
+    Closing(Box<Closing>),
+    /// Nothing more is said, by either side. The peer's end of the transport is awaited.
+    Closed { since: Time },
+    /// Nothing is awaited. Also what stands in for a state that is being consumed.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Connecting {
+    since: Time,
+    head: HeadReader,
+    /// Client role: what the response must match.
+    expectation: Option<Expectation>,
+}
+
+#[derive(Debug)]
+struct Awaiting {
+    since: Time,
+    /// What the 101 will say, or why there must be none.
+    upgrade: Result<AcceptKey, HandshakeError>,
+    method: Method,
+    /// What came behind the request head.
+    held: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Open {
+    decoder: FrameDecoder,
+    /// All that an idle connection does not have. Invariant: `None` unless something of it is in use.
+    unfinished: Option<Box<Unfinished>>,
+}
+
+#[derive(Debug, Default)]
+struct Unfinished {
+    /// The message of which a part has come (§5.4).
+    message: Option<Assembler>,
+    /// The payload of a control frame of which a part has come.
+    control: Vec<u8>,
+    /// The peer does not take what we write: Pongs wait.
+    congested: bool,
+    /// The latest Ping that came meanwhile.
+    owed_pong: Option<Box<[u8]>>,
+}
+
+#[derive(Debug)]
+struct Closing {
+    since: Time,
+    decoder: FrameDecoder,
+    /// A fragmented message is unfinished; it is discarded, but the rules of §5.4 hold.
+    continuation: bool,
+    /// The payload of a control frame of which a part has come.
+    control: Vec<u8>,
+}
+
+/// What the frames in an input come to.
+enum Outcome<'i> {
+    /// All of the input is consumed.
+    Starved,
+    Message(Message<'i>),
+    /// The peer's Close frame.
+    Close(Option<CloseCode>, CloseReason),
+}
+
+// ---- Constructors ---------------------------------------------------------------------------------------------------
+
+impl Connection {
+    /// A server's end of a connection that has just been accepted.
+    #[must_use]
+    pub fn server(limits: Arc<Limits>, now: Time) -> Connection {
+        let head = HeadReader::new(HeadKind::Request);
+        let connecting = Connecting { since: now, head, expectation: None };
+        Connection::connecting(limits, Role::Server, connecting)
+    }
+
+    /// A client's end of a connection that has just been established; appends the request to `out`.
+    ///
+    /// The handshake's nonce and the masking keys are drawn from `seed`, by a cipher (§5.3, §10.3). It must be
+    /// unpredictable, and of this connection alone.
     #[must_use]
     pub fn client(
         limits: Arc<Limits>,
@@ -87,81 +234,334 @@ impl Connection {
         now: Time,
         out: &mut Vec<u8>,
     ) -> Connection {
-        unimplemented!("{limits:?} {request:?} {seed:?} {now:?} {out:?}")
+        let mut keys = KeySource(ChaCha20Rng::from_seed(seed));
+        let mut nonce = [0; 16];
+        keys.0.fill_bytes(&mut nonce);
+        let expectation = Some(request.append(nonce, out));
+        let head = HeadReader::new(HeadKind::Response);
+        let connecting = Connecting { since: now, head, expectation };
+        Connection::connecting(limits, Role::Client(Box::new(keys)), connecting)
     }
 
-    /// Consumes bytes from the front of `input` until there is an event or the input is used up.
+    fn connecting(limits: Arc<Limits>, role: Role, connecting: Connecting) -> Connection {
+        let now = connecting.since;
+        Connection {
+            limits,
+            role,
+            heard: now,
+            quiet_since: now,
+            state: State::Connecting(Box::new(connecting)),
+        }
+    }
+}
+
+// ---- Inputs ---------------------------------------------------------------------------------------------------------
+
+impl Connection {
+    /// Consumes bytes from the front of `input` until there is an event (handle it and call again) or the input is used
+    /// up (`None`). Replies are appended to `out`.
+    ///
+    /// While a decision is awaited nothing is consumed: hand what is left to [`hold`](Self::hold), or keep it. Once the
+    /// connection is closed, input is discarded.
+    ///
+    /// An input never fails: a violation fails the connection (§7.1.7) and comes out as a Close frame and
+    /// [`Event::Closed`].
     pub fn next_event<'i>(
         &mut self,
         input: &mut &'i mut [u8],
         now: Time,
         out: &mut Vec<u8>,
     ) -> Option<Event<'i>> {
-        unimplemented!("{input:?} {now:?} {out:?}")
+        match &mut self.state {
+            State::Open(open) => {
+                if input.is_empty() {
+                    return None;
+                }
+                self.heard = now;
+                self.quiet_since = now;
+                match open.read_frames(input, &self.limits, &mut self.role, out) {
+                    Ok(Outcome::Starved) => None,
+                    Ok(Outcome::Message(message)) => Some(Event::Message(message)),
+                    Ok(Outcome::Close(code, reason)) => {
+                        // §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the
+                        // endpoint MUST send a Close frame in response", and "typically echos the status code".
+                        encoder::append_close(code, "", self.role.next_masking_key(), out);
+                        self.state = State::Closed { since: now };
+                        Some(Event::Closed(Closure::Agreed(code, reason)))
+                    }
+                    Err(error) => {
+                        // §7.1.7: "SHOULD send a Close frame with an appropriate status code before proceeding".
+                        let key = self.role.next_masking_key();
+                        encoder::append_close(Some(error.code()), error.sentence(), key, out);
+                        self.state = State::Closed { since: now };
+                        Some(Event::Closed(Closure::Failed(error)))
+                    }
+                }
+            }
+            State::Closing(closing) => {
+                let closure = match closing.read_frames(input, &self.role) {
+                    Ok(None) => return None,
+                    Ok(Some((code, reason))) => Closure::Agreed(code, reason),
+                    // Our Close frame is out already; nothing may follow it.
+                    Err(error) => Closure::Failed(error),
+                };
+                self.state = State::Closed { since: now };
+                Some(Event::Closed(closure))
+            }
+            State::Connecting(connecting) if connecting.expectation.is_none() => {
+                let (request, awaiting) = match connecting.read_request(input) {
+                    Ok(None) => return None,
+                    Ok(Some(decided)) => decided,
+                    Err(error) => {
+                        error.response().append(true, out);
+                        self.state = State::Closed { since: now };
+                        return Some(Event::Closed(Closure::Refused(error)));
+                    }
+                };
+                self.state = State::Awaiting(Box::new(awaiting));
+                Some(Event::Requested(request))
+            }
+            State::Connecting(connecting) => match connecting.read_response(input) {
+                Ok(None) => None,
+                Ok(Some(Answer::Agreed(agreement))) => {
+                    self.open(now);
+                    Some(Event::Accepted(agreement))
+                }
+                Ok(Some(Answer::Other(status))) => {
+                    self.state = State::Closed { since: now };
+                    Some(Event::Closed(Closure::Responded(status)))
+                }
+                Ok(Some(Answer::Interim)) => None,
+                Err(error) => {
+                    self.state = State::Closed { since: now };
+                    Some(Event::Closed(Closure::Refused(error)))
+                }
+            },
+            State::Awaiting(_) => None,
+            State::Closed { .. } | State::Ended => {
+                // §7.1.7: "MUST NOT continue to attempt to process data" after failing; §1.4: after a Close frame "the
+                // peer discards any further data received".
+                mem::take(input);
+                None
+            }
+        }
     }
 
-    /// The peer's end of the TCP connection came.
+    /// The peer's end of the TCP connection came. Without a Close frame before it, the connection is
+    /// [`Lost`](Closure::Lost).
     pub fn receive_eof(&mut self, now: Time) -> Option<Event<'static>> {
-        unimplemented!("{now:?}")
+        let _ = now;
+        match mem::replace(&mut self.state, State::Ended) {
+            State::Connecting(_) | State::Awaiting(_) | State::Open(_) | State::Closing(_) => {
+                Some(Event::Closed(Closure::Lost))
+            }
+            State::Closed { .. } | State::Ended => None,
+        }
     }
 
-    /// Call at or after [`deadline`](Self::deadline).
+    /// Time has passed. Call it at or after [`deadline`](Self::deadline); earlier calls do nothing.
+    ///
+    /// - A handshake that took too long is answered with 408, or with 503 if it is our decision that did.
+    /// - After each ping interval in which no byte came and no Ping went, a Ping goes out.
+    /// - A peer of which no byte came for the idle timeout is failed with 1008, which an operator can tell from the
+    ///   1001 of a server that goes down; nobody waits for its answer.
+    /// - A peer that does not answer our Close frame is waited for no longer, nor is one that does not close TCP.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<u8>) -> Option<Event<'static>> {
-        unimplemented!("{now:?} {out:?}")
+        let deadline = self.deadline()?;
+        if !now.reached(deadline) {
+            return None;
+        }
+        match &mut self.state {
+            State::Connecting(connecting) => {
+                self.state = if connecting.expectation.is_none() {
+                    let body = "the request did not arrive in time\n";
+                    Response::text(Status::REQUEST_TIMEOUT, body).append(true, out);
+                    State::Closed { since: now }
+                } else {
+                    State::Ended
+                };
+                Some(Event::Closed(Closure::TimedOut(Timeout::Handshake)))
+            }
+            State::Awaiting(awaiting) => {
+                let body = "the server did not get ready in time\n";
+                let response = Response::text(Status::SERVICE_UNAVAILABLE, body);
+                response.append(awaiting.method != Method::Head, out);
+                self.state = State::Closed { since: now };
+                Some(Event::Closed(Closure::TimedOut(Timeout::Handshake)))
+            }
+            State::Open(_) => {
+                let idle_timeout_ms = self.limits.idle_timeout_ms;
+                if idle_timeout_ms > 0 && now.reached(self.heard.plus(idle_timeout_ms)) {
+                    let reason = format!("idle: no byte came for {} s", now.since(self.heard) / 1000);
+                    let key = self.role.next_masking_key();
+                    encoder::append_close(Some(CloseCode::POLICY_VIOLATION), &reason, key, out);
+                    self.state = State::Closed { since: now };
+                    return Some(Event::Closed(Closure::TimedOut(Timeout::Idle)));
+                }
+                encoder::append_control(Opcode::Ping, self.role.next_masking_key(), b"", out);
+                self.quiet_since = now;
+                None
+            }
+            State::Closing(_) => {
+                self.state = State::Ended;
+                Some(Event::Closed(Closure::TimedOut(Timeout::Close)))
+            }
+            State::Closed { .. } | State::Ended => {
+                self.state = State::Ended;
+                None
+            }
+        }
     }
 
-    /// The peer counts as alive although nothing was read.
+    /// The peer counts as alive although nothing was read from it: because we chose not to read, or because it took
+    /// bytes from us.
     pub fn heard(&mut self, now: Time) {
-        unimplemented!("{now:?}")
+        self.heard = now;
+        self.quiet_since = now;
     }
 
-    /// Whether the peer's own unwritten bytes are over [`OWN_BYTES_MARK`](crate::limits::OWN_BYTES_MARK).
+    /// Says whether bytes of the peer's own wait unwritten, more than [`OWN_BYTES_MARK`] of them. Say it again whenever
+    /// that may have changed: it is cheap.
+    ///
+    /// Meanwhile Pings are not answered, but for the latest, whose Pong is appended to `out` when the congestion ends
+    /// (§5.5.3 allows it). The same holds within [`next_event`](Self::next_event) once `out` is longer than the mark.
     pub fn set_congested(&mut self, congested: bool, out: &mut Vec<u8>) {
-        unimplemented!("{congested:?} {out:?}")
+        let State::Open(open) = &mut self.state else { return };
+        if congested {
+            open.unfinished.get_or_insert_default().congested = true;
+        } else if let Some(unfinished) = &mut open.unfinished {
+            unfinished.congested = false;
+            if let Some(payload) = unfinished.owed_pong.take() {
+                encoder::append_control(Opcode::Pong, self.role.next_masking_key(), &payload, out);
+            }
+            open.forget_unused();
+        }
     }
 
-    /// Keeps bytes behind the request head while a decision is pending.
+    /// Server role: keeps bytes that came behind the request head while a decision is awaited.
     pub fn hold(&mut self, rest: &[u8]) {
-        unimplemented!("{rest:?}")
+        if let State::Awaiting(awaiting) = &mut self.state {
+            awaiting.held.extend_from_slice(rest);
+        }
     }
+}
 
-    /// Appends the 101; returns what was held.
+// ---- Commands -------------------------------------------------------------------------------------------------------
+
+impl Connection {
+    /// Server role: opens the connection by a 101 (§4.2.2). Returns what was [held](Self::hold): hand it to
+    /// [`next_event`](Self::next_event) before any other input.
+    ///
+    /// A request whose [`upgrade`](Request::upgrade) is an error must not be accepted; it is refused with that error
+    /// here, without an event. Does nothing unless a decision is awaited.
     pub fn accept(&mut self, agreement: Agreement, now: Time, out: &mut Vec<u8>) -> Vec<u8> {
-        unimplemented!("{agreement:?} {now:?} {out:?}")
+        match mem::replace(&mut self.state, State::Ended) {
+            State::Awaiting(awaiting) => {
+                let Awaiting { upgrade, method, held, .. } = *awaiting;
+                match upgrade {
+                    Ok(accept_key) => {
+                        handshake::append_accepted(accept_key, agreement, out);
+                        self.open(now);
+                        held
+                    }
+                    Err(error) => {
+                        debug_assert!(false, "a request that opens no WebSocket is not accepted: {error}");
+                        error.response().append(method != Method::Head, out);
+                        self.state = State::Closed { since: now };
+                        Vec::new()
+                    }
+                }
+            }
+            state => {
+                self.state = state;
+                Vec::new()
+            }
+        }
     }
 
-    /// Answers with an HTTP response instead of a 101.
+    /// Server role: answers the request by a page or a refusal instead of a 101, and ends the connection. Before the
+    /// request is whole this is legal too, for a server that is full or going down.
+    ///
+    /// Returns why the connection ended, instead of an event; `None`, and nothing is done, once there was an answer.
     pub fn respond(&mut self, response: &Response, now: Time, out: &mut Vec<u8>) -> Option<Closure> {
-        unimplemented!("{response:?} {now:?} {out:?}")
+        let with_body = match &self.state {
+            State::Connecting(connecting) if connecting.expectation.is_none() => true,
+            State::Awaiting(awaiting) => awaiting.method != Method::Head,
+            _ => return None,
+        };
+        response.append(with_body, out);
+        self.state = State::Closed { since: now };
+        Some(Closure::Responded(response.status))
     }
 
-    /// Appends a message in one frame; false unless open.
+    /// Sends a message in one frame. Returns false, and does nothing, unless the connection is open.
+    ///
+    /// A text's payload must be UTF-8; that is not checked here.
+    #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
-        unimplemented!("{kind:?} {payload:?} {out:?}")
+        let open = self.is_open();
+        if open {
+            encoder::append_frame(true, kind.into(), self.role.next_masking_key(), payload, out);
+        }
+        open
     }
 
-    /// Appends a message in as many frames as there are fragments; false unless open.
+    /// Sends a message in as many frames as it has fragments (§5.4); one empty frame if there are none. Returns false,
+    /// and does nothing, unless the connection is open.
     pub fn send_fragments<'f>(
         &mut self,
         kind: Kind,
         fragments: impl IntoIterator<Item = &'f [u8]>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let _ = fragments;
-        unimplemented!("{kind:?} {out:?}")
+        if !self.is_open() {
+            return false;
+        }
+        let mut fragments = fragments.into_iter().peekable();
+        let mut fragment = fragments.next().unwrap_or_default();
+        let mut opcode = kind.into();
+        loop {
+            let fin = fragments.peek().is_none();
+            encoder::append_frame(fin, opcode, self.role.next_masking_key(), fragment, out);
+            match fragments.next() {
+                Some(next) => fragment = next,
+                None => return true,
+            }
+            opcode = Opcode::Continuation;
+        }
     }
 
-    /// Appends a Ping; false unless open.
+    /// Sends a Ping (§5.5.2). Returns false, and does nothing, if the connection is not open or the payload has more than
+    /// [`CONTROL_PAYLOAD_BYTES_MAX`] bytes.
     pub fn send_ping(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
-        unimplemented!("{payload:?} {out:?}")
+        let sends = self.is_open() && payload.len() <= CONTROL_PAYLOAD_BYTES_MAX;
+        if sends {
+            encoder::append_control(Opcode::Ping, self.role.next_masking_key(), payload, out);
+        }
+        sends
     }
 
-    /// Starts the closing handshake (§7.1.2).
+    /// Starts the closing handshake (§7.1.2): a Close frame goes out, and the peer's is awaited. Does nothing unless the
+    /// connection is open, so the first call wins.
+    ///
+    /// Messages that still come are discarded. A code that may not be sent is treated as [`append_close`] says.
+    ///
+    /// [`append_close`]: super::append_close
     pub fn close(&mut self, code: CloseCode, reason: &CloseReason, now: Time, out: &mut Vec<u8>) {
-        unimplemented!("{code:?} {reason:?} {now:?} {out:?}")
+        self.state = match mem::replace(&mut self.state, State::Ended) {
+            State::Open(open) => {
+                encoder::append_close(Some(code), reason.as_str(), self.role.next_masking_key(), out);
+                State::Closing(Box::new(open.start_closing_handshake(now)))
+            }
+            state => state,
+        };
     }
 
-    /// Fails the connection (§7.1.7): a Close frame goes out, and no answer is awaited.
+    /// Fails the connection by the caller's decision (§7.1.7), as for a slow consumer or an internal error: a Close frame
+    /// goes out, unless one is out already, and no answer is awaited.
+    ///
+    /// Returns why the connection ended, instead of an event; `None`, and nothing is done, unless it is open or in its
+    /// closing handshake. Before that, [`respond`](Self::respond) is the way to end it.
     pub fn fail(
         &mut self,
         code: CloseCode,
@@ -169,30 +569,269 @@ impl Connection {
         now: Time,
         out: &mut Vec<u8>,
     ) -> Option<Closure> {
-        unimplemented!("{code:?} {reason:?} {now:?} {out:?}")
+        match &self.state {
+            State::Open(_) => {
+                encoder::append_close(Some(code), reason.as_str(), self.role.next_masking_key(), out);
+            }
+            State::Closing(_) => {}
+            State::Connecting(_) | State::Awaiting(_) | State::Closed { .. } | State::Ended => return None,
+        }
+        self.state = State::Closed { since: now };
+        Some(Closure::Dropped(code))
     }
 
+    fn open(&mut self, now: Time) {
+        self.heard(now);
+        self.state = State::Open(Open { decoder: FrameDecoder::new(), unfinished: None });
+    }
+}
+
+// ---- Getters --------------------------------------------------------------------------------------------------------
+
+impl Connection {
     /// What the connection waits for.
     #[must_use]
     pub fn wants(&self) -> Wants {
-        unimplemented!()
+        match self.state {
+            State::Connecting(_) | State::Open(_) | State::Closing(_) => Wants::Input,
+            State::Awaiting(_) => Wants::Decision,
+            State::Closed { .. } => Wants::FlushThenShutdown,
+            State::Ended => Wants::Nothing,
+        }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do, if ever. It moves later by itself as bytes
+    /// come in.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        unimplemented!()
+        let Limits { handshake_timeout_ms, ping_interval_ms, idle_timeout_ms, close_timeout_ms, .. } =
+            *self.limits;
+        let after = |since: Time, ms| if ms == 0 { None } else { Some(since.plus(ms)) };
+        match &self.state {
+            State::Connecting(connecting) => after(connecting.since, handshake_timeout_ms),
+            State::Awaiting(awaiting) => after(awaiting.since, handshake_timeout_ms),
+            State::Open(_) => {
+                let ping = after(self.quiet_since, ping_interval_ms);
+                let idle = after(self.heard, idle_timeout_ms);
+                match (ping, idle) {
+                    (Some(ping), Some(idle)) => Some(ping.earlier(idle)),
+                    (ping, idle) => ping.or(idle),
+                }
+            }
+            // Here 0 means that nobody waits, and not that the wait has no end.
+            State::Closing(closing) => Some(closing.since.plus(close_timeout_ms)),
+            State::Closed { since } => Some(since.plus(close_timeout_ms)),
+            State::Ended => None,
+        }
     }
 
     /// Whether messages can be sent.
+    #[inline]
     #[must_use]
     pub fn is_open(&self) -> bool {
-        unimplemented!()
+        matches!(self.state, State::Open(_))
     }
 
-    /// Bytes of heap that the connection holds for what has come in and is not finished.
+    /// Bytes of memory held for what has come in and is not finished: a head, a message, what is held. An idle connection
+    /// holds none.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        unimplemented!()
+        match &self.state {
+            State::Connecting(connecting) => connecting.head.held_bytes(),
+            State::Awaiting(awaiting) => awaiting.held.capacity(),
+            State::Open(open) => open.unfinished.as_ref().map_or(0, |unfinished| {
+                let message = unfinished.message.as_ref().map_or(0, Assembler::held_bytes);
+                let owed_pong = unfinished.owed_pong.as_ref().map_or(0, |payload| payload.len());
+                message + unfinished.control.capacity() + owed_pong
+            }),
+            State::Closing(closing) => closing.control.capacity(),
+            State::Closed { .. } | State::Ended => 0,
+        }
+    }
+}
+
+// ---- The states -----------------------------------------------------------------------------------------------------
+
+impl Connecting {
+    fn read_request(&mut self, input: &mut &mut [u8]) -> Result<Option<(Request, Awaiting)>, HandshakeError> {
+        let Some(head) = self.head.read(input)? else { return Ok(None) };
+        let (request, accept_key) = handshake::parse_request(&head)?;
+        let upgrade = request.upgrade.and(accept_key.ok_or(HandshakeError::UpgradeMissing));
+        let awaiting = Awaiting { since: self.since, upgrade, method: request.method, held: Vec::new() };
+        Ok(Some((request, awaiting)))
+    }
+
+    fn read_response(&mut self, input: &mut &mut [u8]) -> Result<Option<Answer>, HandshakeError> {
+        let Some(expectation) = &self.expectation else { return Ok(None) };
+        loop {
+            let Some(head) = self.head.read(input)? else { return Ok(None) };
+            match expectation.check(&head)? {
+                Answer::Interim => self.head = HeadReader::new(HeadKind::Response),
+                answer => return Ok(Some(answer)),
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Reads frames until a message is whole or the peer's Close frame came.
+    fn read_frames<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        limits: &Limits,
+        role: &mut Role,
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome<'i>, ProtocolError> {
+        while let Some(decoded) = self.decoder.next(input)? {
+            match decoded {
+                Decoded::Header(header) => self.begin_frame(&header, limits, role)?,
+                Decoded::Payload(piece) if piece.opcode.is_control() => {
+                    if let Some((code, reason)) = self.take_control(&piece, role, out)? {
+                        return Ok(Outcome::Close(code, reason));
+                    }
+                }
+                Decoded::Payload(piece) => {
+                    if let Some(message) = self.take_data(piece)? {
+                        return Ok(Outcome::Message(message));
+                    }
+                }
+            }
+        }
+        Ok(Outcome::Starved)
+    }
+
+    /// Decides by its header whether a frame may come, before any of its payload is kept.
+    #[inline]
+    fn begin_frame(
+        &mut self,
+        header: &FrameHeader,
+        limits: &Limits,
+        role: &Role,
+    ) -> Result<(), ProtocolError> {
+        let message = self.unfinished.as_mut().and_then(|unfinished| unfinished.message.as_mut());
+        header.check(role.expected(message.is_some()))?;
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        match message {
+            Some(message) => message.begin_fragment(header.payload_len, limits.message_bytes_max),
+            None => assembler::check_len(header.payload_len, 0, limits.message_bytes_max),
+        }
+    }
+
+    /// Takes a piece of a data frame; returns the message that it ends. What comes whole is lent, the rest assembled.
+    #[inline]
+    fn take_data<'i>(&mut self, piece: Piece<'i>) -> Result<Option<Message<'i>>, ProtocolError> {
+        let Piece { opcode, fin, first, last, bytes } = piece;
+        let kind = match opcode {
+            Opcode::Text => Kind::Text,
+            _ => Kind::Binary,
+        };
+        if first && last && fin && opcode != Opcode::Continuation {
+            if kind == Kind::Text {
+                simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::TextNotUtf8)?;
+            }
+            return Ok(Some(Message { kind, payload: Payload::Lent(bytes) }));
+        }
+        let unfinished = self.unfinished.get_or_insert_default();
+        // A continuation's message is there already, by the check of its header.
+        let message = unfinished.message.get_or_insert_with(|| Assembler::new(kind));
+        message.push(bytes)?;
+        if !(last && fin) {
+            return Ok(None);
+        }
+        let message = unfinished.message.take().map(Assembler::finish).transpose()?;
+        self.forget_unused();
+        Ok(message)
+    }
+
+    /// Takes a piece of a control frame and obeys it when it is whole (§5.5); returns a Close frame's code and reason.
+    fn take_control(
+        &mut self,
+        piece: &Piece<'_>,
+        role: &mut Role,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
+        let collected;
+        let payload = if piece.first && piece.last {
+            &*piece.bytes
+        } else {
+            let control = &mut self.unfinished.get_or_insert_default().control;
+            control.extend_from_slice(piece.bytes);
+            if !piece.last {
+                return Ok(None);
+            }
+            collected = mem::take(control);
+            self.forget_unused();
+            &collected
+        };
+        match piece.opcode {
+            Opcode::Close => return close::parse_close(payload).map(Some),
+            Opcode::Ping => self.answer_ping(payload, role, out),
+            // §5.5.3: a Pong that answers nothing is a heartbeat, and "a response is not expected".
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// §5.5.2: "an endpoint MUST send a Pong frame in response"; §5.5.3: "MAY elect to send a Pong frame for only the
+    /// most recently processed Ping frame", which is what a peer gets that does not read what we write.
+    fn answer_ping(&mut self, payload: &[u8], role: &mut Role, out: &mut Vec<u8>) {
+        let congested = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.congested);
+        if congested || out.len() > OWN_BYTES_MARK {
+            self.unfinished.get_or_insert_default().owed_pong = Some(payload.into());
+            return;
+        }
+        if let Some(unfinished) = &mut self.unfinished {
+            unfinished.owed_pong = None;
+            self.forget_unused();
+        }
+        encoder::append_control(Opcode::Pong, role.next_masking_key(), payload, out);
+    }
+
+    /// Restores the invariant of `unfinished`.
+    fn forget_unused(&mut self) {
+        let in_use = self.unfinished.as_ref().is_some_and(|unfinished| {
+            let Unfinished { message, control, congested, owed_pong } = &**unfinished;
+            message.is_some() || !control.is_empty() || *congested || owed_pong.is_some()
+        });
+        if !in_use {
+            self.unfinished = None;
+        }
+    }
+
+    /// Our Close frame is out. No half message survives, but where the decoder stands in a frame does.
+    fn start_closing_handshake(self, now: Time) -> Closing {
+        let unfinished = self.unfinished.map(|unfinished| *unfinished).unwrap_or_default();
+        let continuation = unfinished.message.is_some();
+        Closing { since: now, decoder: self.decoder, continuation, control: unfinished.control }
+    }
+}
+
+impl Closing {
+    /// Reads frames until the peer's Close frame came; returns its code and reason.
+    fn read_frames(
+        &mut self,
+        input: &mut &mut [u8],
+        role: &Role,
+    ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
+        while let Some(decoded) = self.decoder.next(input)? {
+            match decoded {
+                Decoded::Header(header) => header.check(role.expected(self.continuation))?,
+                Decoded::Payload(Piece { opcode: Opcode::Close, last, bytes, .. }) => {
+                    self.control.extend_from_slice(bytes);
+                    if last {
+                        return close::parse_close(&self.control).map(Some);
+                    }
+                }
+                Decoded::Payload(Piece { opcode: Opcode::Ping | Opcode::Pong, .. }) => self.control.clear(),
+                Decoded::Payload(Piece { fin, last, .. }) => {
+                    if last {
+                        self.continuation = !fin;
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 }

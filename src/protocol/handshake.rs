@@ -1,6 +1,15 @@
-//! The opening handshake (RFC 6455 §4).
+//! The opening handshake as a server sees it (RFC 6455 §4.2): [`Request`], and what becomes of it.
+//!
+//! What is no acceptable HTTP has no `Request` and is refused. What is, but does not open a WebSocket, is one whose
+//! [`upgrade`](Request::upgrade) says why: whether that matters, or the answer is a page, depends on the path.
 
 use super::error::HandshakeError;
+use super::head;
+use crate::limits::{REQUEST_HEADERS_MAX, SUBPROTOCOLS_MAX};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest, Sha1};
+use std::str;
 
 /// A request's method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -60,91 +69,272 @@ pub struct Agreement {
     pub subprotocol: Option<Box<str>>,
 }
 
-/// What a client asks a server for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ClientRequest {
-    host: String,
-    target: String,
-    origin: Option<String>,
-    subprotocols: Vec<String>,
-    headers: Vec<(String, String)>,
-}
+/// The value of `Sec-WebSocket-Accept` (§4.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct AcceptKey([u8; AcceptKey::LEN]);
 
-/// A part of a [`ClientRequest`] that may not stand in a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum InvalidRequest {
-    /// The host is not a host with an optional port.
-    Host,
-    /// The target does not begin with `/`, or has characters that a target has not.
-    Target,
-    /// The origin has characters that no origin has.
-    Origin,
-    /// A subprotocol is not a token, or comes twice.
-    Subprotocol,
-    /// A header's name is not a token or one that the handshake writes itself, or its value has control characters.
-    Header,
-}
+impl AcceptKey {
+    /// Bytes of a SHA-1 hash in base64.
+    const LEN: usize = 28;
 
-impl std::fmt::Display for InvalidRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            InvalidRequest::Host => "the host is not a host with an optional port",
-            InvalidRequest::Target => "the target is not a path",
-            InvalidRequest::Origin => "the origin has characters that no origin has",
-            InvalidRequest::Subprotocol => "a subprotocol is not a token, or comes twice",
-            InvalidRequest::Header => "a header may not be sent",
-        })
+    /// The answer to a `Sec-WebSocket-Key`, as it stands in the header: its hash with the GUID of §1.3.
+    pub(super) fn answering(key: &[u8]) -> AcceptKey {
+        let hash =
+            Sha1::new().chain_update(key).chain_update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+        let mut encoded = [0; AcceptKey::LEN];
+        let len = BASE64.encode_slice(hash, &mut encoded).unwrap_or(0);
+        debug_assert_eq!(len, AcceptKey::LEN, "20 bytes are 28 in base64");
+        AcceptKey(encoded)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
-impl std::error::Error for InvalidRequest {}
+/// A header that may come once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Single<'h> {
+    Absent,
+    Once(&'h [u8]),
+    Repeated,
+}
 
-impl ClientRequest {
-    /// A request for `target` (a path, with a query if need be) from `host` (with a port unless it is the scheme's own).
-    ///
-    /// # Errors
-    /// If either may not stand in a request.
-    pub fn new(host: impl Into<String>, target: impl Into<String>) -> Result<ClientRequest, InvalidRequest> {
-        Ok(ClientRequest {
-            host: host.into(),
-            target: target.into(),
-            origin: None,
-            subprotocols: Vec::new(),
-            headers: Vec::new(),
-        })
+impl<'h> Single<'h> {
+    pub(super) fn add(&mut self, value: &'h [u8]) {
+        *self = match self {
+            Single::Absent => Single::Once(value),
+            Single::Once(_) | Single::Repeated => Single::Repeated,
+        };
+    }
+}
+
+/// What of a request's headers decides whether it opens a WebSocket.
+struct UpgradeHeaders<'h> {
+    upgrade: bool,
+    connection: bool,
+    version: Single<'h>,
+    key: Single<'h>,
+    subprotocols_are_tokens: bool,
+    extensions_are_well_formed: bool,
+}
+
+/// Reads a whole request head, and the accept key if it opens a WebSocket.
+///
+/// # Errors
+/// If it is not HTTP/1.1 as RFC 9112 demands it, or has a body although it asks for a WebSocket.
+pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>), HandshakeError> {
+    let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(HandshakeError::RequestLineInvalid),
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            return Err(HandshakeError::HeaderInvalid);
+        }
+        Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooManyHeaders),
+        Err(httparse::Error::Version) if names_http_version(bytes) => {
+            return Err(HandshakeError::HttpVersion);
+        }
+        Err(_) => return Err(HandshakeError::RequestLineInvalid),
+    }
+    let (Some(method), Some(target), Some(minor_version)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(HandshakeError::RequestLineInvalid);
+    };
+    // §4.2.1: "an HTTP/1.1 or higher GET request".
+    if minor_version != 1 {
+        return Err(HandshakeError::HttpVersion);
+    }
+    let method = match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        _ => Method::Other,
+    };
+    let (authority, path_and_query) = split_target(target)?;
+
+    let mut host = Single::Absent;
+    let mut origin = Single::Absent;
+    let mut has_body = false;
+    let mut content_length = None;
+    let mut subprotocols: Vec<Box<str>> = Vec::new();
+    let mut found = UpgradeHeaders {
+        upgrade: false,
+        connection: false,
+        version: Single::Absent,
+        key: Single::Absent,
+        subprotocols_are_tokens: true,
+        extensions_are_well_formed: true,
+    };
+    for header in parsed.headers.iter() {
+        let value = head::trimmed(header.value);
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        if is("Host") {
+            host.add(value);
+        } else if is("Origin") {
+            origin.add(value);
+        } else if is("Upgrade") {
+            found.upgrade |= head::has_token(value, "websocket");
+        } else if is("Connection") {
+            found.connection |= head::has_token(value, "Upgrade");
+        } else if is("Sec-WebSocket-Version") {
+            found.version.add(value);
+        } else if is("Sec-WebSocket-Key") {
+            found.key.add(value);
+        } else if is("Sec-WebSocket-Protocol") {
+            for element in head::elements(value) {
+                match str::from_utf8(element) {
+                    Ok(token) if head::is_token(element) => {
+                        if subprotocols.len() < SUBPROTOCOLS_MAX {
+                            subprotocols.push(token.into());
+                        }
+                    }
+                    _ => found.subprotocols_are_tokens = false,
+                }
+            }
+        } else if is("Sec-WebSocket-Extensions") {
+            found.extensions_are_well_formed &= head::is_extension_list(value);
+        } else if is("Content-Length") {
+            let length = parse_content_length(value)?;
+            // RFC 9112 §6.3: lengths that differ are a request within a request.
+            if content_length.is_some_and(|before| before != length) {
+                return Err(HandshakeError::ContentLengthInvalid);
+            }
+            content_length = Some(length);
+            has_body |= length > 0;
+        } else if is("Transfer-Encoding") {
+            has_body = true;
+        }
     }
 
-    /// The request with an Origin header.
-    ///
-    /// # Errors
-    /// If the origin is not visible ASCII.
-    pub fn with_origin(mut self, origin: impl Into<String>) -> Result<ClientRequest, InvalidRequest> {
-        self.origin = Some(origin.into());
-        Ok(self)
+    // RFC 9112 §3.2: a server MUST answer 400 to a request without a Host, with several, or with an invalid one, and
+    // §3.2.2: MUST ignore it if the target is absolute.
+    let host = match host {
+        Single::Absent => return Err(HandshakeError::HostMissing),
+        Single::Repeated => return Err(HandshakeError::HostRepeated),
+        Single::Once(host) if !head::is_host(host) => return Err(HandshakeError::HostInvalid),
+        Single::Once(host) => authority.map_or(host, str::as_bytes),
+    };
+    let origin = match origin {
+        Single::Absent => Origin::Absent,
+        Single::Repeated => Origin::Several,
+        Single::Once(origin) if !origin.is_ascii() => return Err(HandshakeError::OriginInvalid),
+        Single::Once(origin) => Origin::One(ascii(origin)),
+    };
+    // A body would be taken for frames.
+    if found.upgrade && has_body {
+        return Err(HandshakeError::BodyOnUpgrade);
     }
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
+    let (upgrade, accept_key) = match check_upgrade(method, &found) {
+        Ok(accept_key) => (Ok(()), Some(accept_key)),
+        Err(error) => (Err(error), None),
+    };
+    let request = Request {
+        method,
+        // An absolute target may leave the path out (RFC 9112 §3.2.1).
+        path: if path.is_empty() { "/" } else { path }.into(),
+        query: query.map(Into::into),
+        host: ascii(host),
+        origin,
+        subprotocols,
+        upgrade,
+    };
+    Ok((request, accept_key))
+}
 
-    /// The request with one more subprotocol offered, behind those before it.
-    ///
-    /// # Errors
-    /// If it is not a token, or offered already (§4.1).
-    pub fn with_subprotocol(
-        mut self,
-        subprotocol: impl Into<String>,
-    ) -> Result<ClientRequest, InvalidRequest> {
-        self.subprotocols.push(subprotocol.into());
-        Ok(self)
+/// All that §4.2.1 demands of a request beyond HTTP.
+fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey, HandshakeError> {
+    if method != Method::Get {
+        return Err(HandshakeError::MethodNotGet);
     }
+    if !found.upgrade {
+        return Err(HandshakeError::UpgradeMissing);
+    }
+    if !found.connection {
+        return Err(HandshakeError::ConnectionMissing);
+    }
+    // The version comes before what depends on it.
+    match found.version {
+        Single::Absent => return Err(HandshakeError::VersionMissing),
+        Single::Repeated => return Err(HandshakeError::VersionRepeated),
+        Single::Once(b"13") => {}
+        Single::Once(_) => return Err(HandshakeError::VersionUnsupported),
+    }
+    let key = match found.key {
+        Single::Absent => return Err(HandshakeError::KeyMissing),
+        Single::Repeated => return Err(HandshakeError::KeyRepeated),
+        Single::Once(key) => key,
+    };
+    // "a base64-encoded value that, when decoded, is 16 bytes in length".
+    let mut nonce = [0; 18];
+    if key.len() != 24 || BASE64.decode_slice(key, &mut nonce) != Ok(16) {
+        return Err(HandshakeError::KeyInvalid);
+    }
+    if !found.subprotocols_are_tokens {
+        return Err(HandshakeError::SubprotocolsInvalid);
+    }
+    if !found.extensions_are_well_formed {
+        return Err(HandshakeError::ExtensionsInvalid);
+    }
+    Ok(AcceptKey::answering(key))
+}
 
-    /// The request with one more header, such as `Authorization`.
-    ///
-    /// # Errors
-    /// If the name is not a token or one of the handshake's own, or the value has control characters.
-    pub fn with_header(
-        mut self,
-        name: impl Into<String>,
-        value: impl Into<String>,
-    ) -> Result<ClientRequest, InvalidRequest> {
-        self.headers.push((name.into(), value.into()));
-        Ok(self)
+/// The authority of an absolute target, and the rest of it or all of another (RFC 9112 §3.2.1, §3.2.2).
+fn split_target(target: &str) -> Result<(Option<&str>, &str), HandshakeError> {
+    if !head::is_target(target.as_bytes()) {
+        return Err(HandshakeError::TargetInvalid);
     }
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(HandshakeError::TargetInvalid)?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(HandshakeError::TargetInvalid);
+    }
+    let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !head::is_host(authority.as_bytes()) {
+        return Err(HandshakeError::TargetInvalid);
+    }
+    Ok((Some(authority), path_and_query))
+}
+
+/// A length: digits and nothing else, no sign and no list (RFC 9110 §8.6).
+fn parse_content_length(value: &[u8]) -> Result<u64, HandshakeError> {
+    let digits =
+        value.iter().all(u8::is_ascii_digit).then_some(value).and_then(|value| str::from_utf8(value).ok());
+    digits.and_then(|digits| digits.parse().ok()).ok_or(HandshakeError::ContentLengthInvalid)
+}
+
+/// Whether the request line is one, but of another version: httparse reports as a wrong version whatever stands there.
+fn names_http_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').map(<[u8]>::trim_ascii_start).find(|line| !line.is_empty());
+    let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
+    let (_method, _target, version, behind) = (words.next(), words.next(), words.next(), words.next());
+    behind.is_none()
+        && matches!(version, Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Bytes that have been checked to be ASCII.
+fn ascii(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+/// Appends the 101 (§4.2.2).
+pub(super) fn append_accepted(accept_key: AcceptKey, agreement: Agreement, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(accept_key.as_bytes());
+    if let Some(subprotocol) = agreement.subprotocol {
+        // It is one of those offered, and those are tokens: no request can write a header of its own.
+        debug_assert!(head::is_token(subprotocol.as_bytes()), "an agreed subprotocol is a token");
+        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        out.extend(subprotocol.bytes().filter(|byte| head::is_tchar(*byte)));
+    }
+    out.extend_from_slice(b"\r\n\r\n");
 }

@@ -1,0 +1,84 @@
+//! [`Assembler`]: the pieces of a message that does not come whole, back into one (RFC 6455 §5.4).
+//!
+//! All pieces go into one buffer, so that a byte costs a byte however small the fragments are, and the buffer grows
+//! with what has come and never by what a header declares.
+
+use super::error::ProtocolError;
+use super::message::{Kind, Message, Payload};
+use super::utf8::Utf8Validator;
+use crate::limits::FRAGMENTS_MAX;
+
+/// A message that is still coming in.
+#[derive(Debug)]
+pub struct Assembler {
+    kind: Kind,
+    bytes: Vec<u8>,
+    /// Fragments begun, this message's first among them.
+    fragments: u32,
+    /// What of a text has been checked: `bytes`, all of it.
+    text: Utf8Validator,
+}
+
+impl Assembler {
+    /// A message of this kind whose first fragment has begun.
+    #[must_use]
+    pub fn new(kind: Kind) -> Assembler {
+        Assembler { kind, bytes: Vec::new(), fragments: 1, text: Utf8Validator::new() }
+    }
+
+    /// One more fragment begins, with a payload of `payload_len` bytes, of a message that may have
+    /// `message_bytes_max`.
+    ///
+    /// # Errors
+    /// If the message has too many fragments, or would have too many bytes.
+    pub fn begin_fragment(
+        &mut self,
+        payload_len: u64,
+        message_bytes_max: usize,
+    ) -> Result<(), ProtocolError> {
+        if self.fragments >= FRAGMENTS_MAX {
+            return Err(ProtocolError::TooManyFragments);
+        }
+        self.fragments += 1;
+        check_len(payload_len, self.bytes.len(), message_bytes_max)
+    }
+
+    /// Appends a piece of payload, unmasked.
+    ///
+    /// # Errors
+    /// If a text can no longer become UTF-8 (§8.1).
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        if self.kind == Kind::Text {
+            self.text.push(piece).map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// The message, whose last fragment has ended.
+    ///
+    /// # Errors
+    /// If a text ends within a character (§8.1).
+    pub fn finish<'i>(self) -> Result<Message<'i>, ProtocolError> {
+        self.text.finish().map_err(|_| ProtocolError::TextNotUtf8)?;
+        Ok(Message { kind: self.kind, payload: Payload::Assembled(self.bytes) })
+    }
+
+    /// Bytes of memory that the message takes so far.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Whether a payload of `payload_len` bytes fits a message that has `have` bytes already. The sum is never formed, so
+/// it cannot overflow.
+#[inline]
+pub(super) fn check_len(
+    payload_len: u64,
+    have: usize,
+    message_bytes_max: usize,
+) -> Result<(), ProtocolError> {
+    let room = message_bytes_max.saturating_sub(have);
+    if payload_len > room as u64 { Err(ProtocolError::MessageTooBig) } else { Ok(()) }
+}

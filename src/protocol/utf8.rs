@@ -1,0 +1,61 @@
+//! UTF-8 in pieces (RFC 6455 §8.1): a text message is checked while it comes in, wherever it is cut, and fails at the
+//! first byte that no text could continue with.
+
+/// The text so far is not the beginning of any UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct InvalidUtf8;
+
+/// Validates text that comes in pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Utf8Validator {
+    /// The bytes of a character that is not whole yet.
+    pending: [u8; 4],
+    /// How many of `pending` are in use. Invariant: at most 3, and those are the beginning of a character.
+    pending_len: u8,
+}
+
+impl Utf8Validator {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Utf8Validator {
+        Utf8Validator::default()
+    }
+
+    /// Takes the next piece of the text.
+    ///
+    /// # Errors
+    /// As soon as a byte has come that makes the text invalid whatever may follow. The validator is of no use then.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
+        let mut rest = piece;
+        while self.pending_len > 0 {
+            let Some((byte, behind)) = rest.split_first() else { return Ok(()) };
+            self.pending[usize::from(self.pending_len)] = *byte;
+            self.pending_len += 1;
+            rest = behind;
+            match std::str::from_utf8(&self.pending[..usize::from(self.pending_len)]) {
+                Ok(_) => self.pending_len = 0,
+                // The character is still not whole.
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => return Err(InvalidUtf8),
+            }
+        }
+        match simdutf8::compat::from_utf8(rest) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() => {
+                let begun = &rest[error.valid_up_to()..];
+                self.pending[..begun.len()].copy_from_slice(begun);
+                self.pending_len = begun.len() as u8;
+                Ok(())
+            }
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+
+    /// The text ends here.
+    ///
+    /// # Errors
+    /// If its last character is not whole.
+    pub fn finish(self) -> Result<(), InvalidUtf8> {
+        if self.pending_len == 0 { Ok(()) } else { Err(InvalidUtf8) }
+    }
+}
