@@ -322,7 +322,7 @@ impl Connection {
                 Some(Event::Requested(request))
             }
             State::Connecting(connecting) => match connecting.read_response(input) {
-                Ok(None) => None,
+                Ok(None | Some(Answer::Interim)) => None,
                 Ok(Some(Answer::Agreed(agreement))) => {
                     self.open(now);
                     Some(Event::Accepted(agreement))
@@ -331,7 +331,6 @@ impl Connection {
                     self.state = State::Closed { since: now };
                     Some(Event::Closed(Closure::Responded(status)))
                 }
-                Ok(Some(Answer::Interim)) => None,
                 Err(error) => {
                     self.state = State::Closed { since: now };
                     Some(Event::Closed(Closure::Refused(error)))

@@ -199,7 +199,7 @@ impl FrameHeader {
                 if len >> 63 != 0 {
                     return Err(ProtocolError::LengthOver63Bits);
                 }
-                if len <= u64::from(u16::MAX) {
+                if len < 1 << 16 {
                     return Err(ProtocolError::LengthNotMinimal);
                 }
                 (len, rest)

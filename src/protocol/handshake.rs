@@ -115,8 +115,8 @@ struct UpgradeHeaders<'h> {
     connection: bool,
     version: Single<'h>,
     key: Single<'h>,
-    subprotocols_are_tokens: bool,
-    extensions_are_well_formed: bool,
+    /// What is wrong with a list of subprotocols or extensions, if anything.
+    malformed: Option<HandshakeError>,
 }
 
 /// Reads a whole request head, and the accept key if it opens a WebSocket.
@@ -126,31 +126,7 @@ struct UpgradeHeaders<'h> {
 pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>), HandshakeError> {
     let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(HandshakeError::RequestLineInvalid),
-        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
-            return Err(HandshakeError::HeaderInvalid);
-        }
-        Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooManyHeaders),
-        Err(httparse::Error::Version) if names_http_version(bytes) => {
-            return Err(HandshakeError::HttpVersion);
-        }
-        Err(_) => return Err(HandshakeError::RequestLineInvalid),
-    }
-    let (Some(method), Some(target), Some(minor_version)) = (parsed.method, parsed.path, parsed.version)
-    else {
-        return Err(HandshakeError::RequestLineInvalid);
-    };
-    // §4.2.1: "an HTTP/1.1 or higher GET request".
-    if minor_version != 1 {
-        return Err(HandshakeError::HttpVersion);
-    }
-    let method = match method {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        _ => Method::Other,
-    };
+    let (method, target) = parse_request_line(&mut parsed, bytes)?;
     let (authority, path_and_query) = split_target(target)?;
 
     let mut host = Single::Absent;
@@ -163,8 +139,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
         connection: false,
         version: Single::Absent,
         key: Single::Absent,
-        subprotocols_are_tokens: true,
-        extensions_are_well_formed: true,
+        malformed: None,
     };
     for header in parsed.headers.iter() {
         let value = head::trimmed(header.value);
@@ -189,11 +164,13 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
                             subprotocols.push(token.into());
                         }
                     }
-                    _ => found.subprotocols_are_tokens = false,
+                    _ => found.malformed = Some(HandshakeError::SubprotocolsInvalid),
                 }
             }
         } else if is("Sec-WebSocket-Extensions") {
-            found.extensions_are_well_formed &= head::is_extension_list(value);
+            if !head::is_extension_list(value) {
+                found.malformed = Some(HandshakeError::ExtensionsInvalid);
+            }
         } else if is("Content-Length") {
             let length = parse_content_length(value)?;
             // RFC 9112 §6.3: lengths that differ are a request within a request.
@@ -246,6 +223,38 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
     Ok((request, accept_key))
 }
 
+/// Has httparse parse the head, and gives the method and the target of its first line.
+fn parse_request_line<'b>(
+    parsed: &mut httparse::Request<'_, 'b>,
+    bytes: &'b [u8],
+) -> Result<(Method, &'b str), HandshakeError> {
+    match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            return Err(HandshakeError::HeaderInvalid);
+        }
+        Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooManyHeaders),
+        Err(httparse::Error::Version) if names_http_version(bytes) => {
+            return Err(HandshakeError::HttpVersion);
+        }
+        Ok(httparse::Status::Partial) | Err(_) => return Err(HandshakeError::RequestLineInvalid),
+    }
+    let (Some(method), Some(target), Some(minor_version)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(HandshakeError::RequestLineInvalid);
+    };
+    // §4.2.1: "an HTTP/1.1 or higher GET request".
+    if minor_version != 1 {
+        return Err(HandshakeError::HttpVersion);
+    }
+    let method = match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        _ => Method::Other,
+    };
+    Ok((method, target))
+}
+
 /// All that §4.2.1 demands of a request beyond HTTP.
 fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey, HandshakeError> {
     if method != Method::Get {
@@ -274,13 +283,7 @@ fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey
     if key.len() != 24 || BASE64.decode_slice(key, &mut nonce) != Ok(16) {
         return Err(HandshakeError::KeyInvalid);
     }
-    if !found.subprotocols_are_tokens {
-        return Err(HandshakeError::SubprotocolsInvalid);
-    }
-    if !found.extensions_are_well_formed {
-        return Err(HandshakeError::ExtensionsInvalid);
-    }
-    Ok(AcceptKey::answering(key))
+    found.malformed.map_or_else(|| Ok(AcceptKey::answering(key)), Err)
 }
 
 /// The authority of an absolute target, and the rest of it or all of another (RFC 9112 §3.2.1, §3.2.2).

@@ -124,6 +124,7 @@
 //! # assert!(written.starts_with("HTTP/1.1 101 ") && written.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{written}");
 //! # assert!(script.1.ends_with(b"\x81\x02hi\x88\x00"), "{written}");
 //! ```
+#![allow(clippy::mut_mut, reason = "an input is a cursor into bytes that are unmasked in place")]
 
 mod assembler;
 mod client_handshake;
