@@ -28,11 +28,18 @@ pub const FRAGMENTS_MAX: u32 = 1 << 16;
 /// read for more: replies are made as fast as they are taken.
 pub const OWN_BYTES_MARK: usize = 64 << 10;
 
+/// Bytes of a client's own beyond the outbox limit at which it is closed as slow. Its socket is not read once the
+/// mark is passed, so only what one read turns into can get here: many small answers to many smaller messages.
+pub const OWN_BYTES_BEYOND_OUTBOX: usize = OWN_BYTES_MARK + 2 * SCRATCH_BYTES;
+
 /// The largest `--max-message-size`: a length that fits 32 bits leaves no room for overflow anywhere.
 pub const MESSAGE_BYTES_CEILING: usize = 1 << 30;
 
 /// The default of `--max-message-size`.
 pub const MESSAGE_BYTES_DEFAULT: usize = 1 << 20;
+
+/// The default of `--outbox-limit` unless two messages need more: about a second at 8 Mbit/s.
+pub const OUTBOX_BYTES_DEFAULT_MIN: usize = 1 << 20;
 
 // ---- Channels -------------------------------------------------------------------------------------------------
 
@@ -59,6 +66,10 @@ const _: () = assert!(
 
 /// Segments whose buffers a shard keeps for reuse, none of them larger than [`SEGMENT_COPY_BYTES_MAX`].
 pub const SPARE_SEGMENTS_MAX: usize = 32;
+
+/// Bytes by which a log may be ahead of the lap over its subscribers before nobody reads sockets for publications:
+/// about a thousand chat messages, so that one call still carries many. At most half of the outbox limit is used.
+pub const LOG_AHEAD_BYTES_MARK: usize = 256 << 10;
 
 /// Milliseconds that a channel's interest outlives its last subscriber, so that churn sends no mail.
 pub const INTEREST_LINGER_MS: u32 = 5_000;
@@ -92,6 +103,12 @@ pub const EXPIRIES_PER_TURN_MAX: usize = 1024;
 /// Slices handed to one vectored write; Linux takes 1,024, few are ever needed.
 pub const SLICES_PER_WRITE_MAX: usize = 64;
 
+/// Boxes for clients' own bytes that a shard keeps to use again, and the bytes that each may hold on to.
+pub const SPARES_MAX: usize = 64;
+
+/// See [`SPARES_MAX`]: 16 MiB a worker at the very most.
+pub const SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
+
 /// Bytes in a shard's mailbox from which on no one who posts to it reads sockets. Posting itself never fails.
 pub const MAILBOX_BYTES_MARK: usize = 8 << 20;
 
@@ -111,6 +128,9 @@ pub const ACCEPT_RETRY_MS: u32 = 200;
 
 /// Descriptors that are not clients: standard streams, polls, wakers, listeners, logs, with room to spare.
 pub const DESCRIPTORS_RESERVED: usize = 64;
+
+/// Descriptors that a worker needs for itself: poll, waker, and a listener for each address.
+pub const DESCRIPTORS_PER_WORKER: usize = 8;
 
 /// Length of the kernel's queue of connections not yet accepted, before the system's own cap (somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;

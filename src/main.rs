@@ -1,3 +1,9 @@
-//! The `fanwire` program.
+//! The `fanwire` program: arguments, then the server or a client.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -28,7 +28,7 @@ use super::{ClientKey, Segment, ShardId};
 use crate::limits::{CHUNK_BYTES_MAX, SEGMENT_COPY_BYTES_MAX};
 
 /// A byte position in one log. It means nothing in any other, so it never travels between shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPosition(pub u64);
 
 /// One channel's frames on one shard in one rendering, from the hindmost cursor's chunk to the end.
@@ -178,6 +178,14 @@ impl Log {
     pub fn frame_end(&self, at: LogPosition) -> LogPosition {
         let Some(chunk) = self.chunks.get(self.chunk_index(at.0)) else { return at };
         LogPosition(chunk.start + chunk.frame_end(chunk.offset(at.0)) as u64)
+    }
+
+    /// The bytes from `at` to the end of the frame in whose middle it stands; none between two frames.
+    #[must_use]
+    pub fn slice_of_frame(&self, at: LogPosition) -> &[u8] {
+        let Some(chunk) = self.chunks.get(self.chunk_index(at.0)) else { return &[] };
+        let from = chunk.offset(at.0);
+        &chunk.as_slice()[from..chunk.frame_end(from)]
     }
 
     /// The rest of the frame in whose middle `at` stands, for a subscriber that leaves but must not tear it.

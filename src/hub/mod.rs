@@ -33,6 +33,12 @@ pub mod home;
 pub mod log;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+pub mod subscriptions;
+
+pub use channel::{ChannelName, ChannelNameError, HashSeed, home_of};
+pub use home::{HomeKey, Homes, Listener};
+pub use log::{FrameRest, Log, LogPosition};
+pub use subscriptions::{Channel, Interest, Membership, Subscriptions};
 
 use std::sync::Arc;
 

@@ -624,6 +624,13 @@ impl Connection {
         }
     }
 
+    /// Whether our side has said its last: a Close frame, or a response other than 101, is in what was appended, and
+    /// nothing will be appended any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Closing(_) | State::Closed { .. } | State::Ended)
+    }
+
     /// Whether messages can be sent.
     #[inline]
     #[must_use]

@@ -1,0 +1,60 @@
+//! Arguments, and what each subcommand does with them.
+
+mod chat;
+mod seconds;
+mod serve;
+
+use chat::ChatArguments;
+use clap::{Parser, Subcommand};
+use serve::ServeArguments;
+use std::process::ExitCode;
+
+/// A WebSocket broadcast server: what one client says, everyone in its channel hears, in one order.
+#[derive(Debug, Parser)]
+#[command(name = "fanwire", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (also what `fanwire` alone does)
+    Serve(ServeArguments),
+    /// Talk in a channel from the terminal
+    Chat(ChatArguments),
+}
+
+/// An option cannot be used as given.
+const EXIT_USAGE: u8 = 2;
+
+/// Runs the program. Exit codes: 0 done, 1 failed, 2 an option cannot be used as given.
+pub(crate) fn run() -> ExitCode {
+    let Program { command, serve } = Program::parse();
+    match command {
+        None => serve::run(serve),
+        Some(Command::Serve(arguments)) => serve::run(arguments),
+        Some(Command::Chat(arguments)) => chat::run(arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn fanwire_alone_serves_with_the_same_options_as_fanwire_serve() {
+        let alone = Program::try_parse_from(["fanwire", "--workers", "3"]).expect("valid");
+        assert!(alone.command.is_none());
+        let serve = Program::try_parse_from(["fanwire", "serve", "--workers", "3"]).expect("valid");
+        assert!(matches!(serve.command, Some(Command::Serve(_))));
+    }
+}

@@ -1,0 +1,251 @@
+//! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
+
+use super::{EXIT_USAGE, seconds};
+use clap::{Args, ValueEnum};
+use fanwire::config::{Config, ConfigError, OriginPolicy, PayloadPolicy};
+use fanwire::limits::{self, Limits};
+use fanwire::server::{Server, ServerError};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread;
+use tracing::level_filters::LevelFilter;
+
+/// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Address and port to listen on; repeatable; IPv6 as [::1]:8080; [::] takes IPv4 too
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "FANWIRE_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
+    listen: Vec<SocketAddr>,
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", env = "FANWIRE_WORKERS")]
+    workers: Option<usize>,
+    /// Bytes a message may have, summed over its fragments; a longer one is answered with close code 1009
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_MAX_MESSAGE_SIZE", default_value_t = limits::MESSAGE_BYTES_DEFAULT)]
+    max_message_size: usize,
+    /// Seconds from accepting a connection to the end of its opening handshake, however slowly it drips; 0: no limit
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_HANDSHAKE_TIMEOUT", value_parser = seconds::parse, default_value = "10")]
+    handshake_timeout: u32,
+    /// Seconds without a byte from a client after which it gets a Ping; 0: never
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_PING_INTERVAL", value_parser = seconds::parse, default_value = "30")]
+    ping_interval: u32,
+    /// Seconds without a byte from a client, pongs included, after which it is closed; 0: never
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_IDLE_TIMEOUT", value_parser = seconds::parse, default_value = "75")]
+    idle_timeout: u32,
+    /// Seconds that a closing handshake may take, and all of them at shutdown; 0: nobody waits
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_CLOSE_TIMEOUT", value_parser = seconds::parse, default_value = "5")]
+    close_timeout: u32,
+    /// Connections at a time; one more gets 503 [default: what the limit of open files allows]
+    #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]
+    max_connections: Option<usize>,
+    /// Bytes that one client may lag behind before it is closed with 1008 as a slow consumer. The kernel's socket
+    /// buffer, up to some MiB, comes on top: see --send-buffer
+    /// [default: 1 MiB or twice --max-message-size, whichever is more]
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_OUTBOX_LIMIT")]
+    outbox_limit: Option<usize>,
+    /// Bytes of the kernel's send buffer for each client [default: the system sizes it as needed]
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_SEND_BUFFER")]
+    send_buffer: Option<usize>,
+    /// What may be published: anything, JSON text, or {"username": string, "text": string}
+    #[arg(long, value_enum, value_name = "POLICY", env = "FANWIRE_PAYLOAD", default_value = "any")]
+    payload: Payload,
+    /// Origin whose pages may connect, as https://example.org, exactly; repeatable; * for all [default: the same
+    /// origin as the Host header's; who sends no Origin is not a browser and may always]
+    #[arg(long, value_name = "ORIGIN", env = "FANWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Serve /echo, where messages go back to their sender only
+    #[arg(long, env = "FANWIRE_ECHO")]
+    echo: bool,
+    /// How log lines are written, to stderr
+    #[arg(long, value_enum, value_name = "FORMAT", env = "FANWIRE_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// Log more: -v says why each connection ended, -vv all there is
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Payload {
+    /// Any text and binary message, verbatim
+    Any,
+    /// JSON text, verbatim
+    Json,
+    /// Chat lines, in their normal form
+    Chat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+/// Serves until it is told to end.
+pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
+    start_logging(arguments.log_format, arguments.verbose);
+    let result = config(arguments).map_err(ServerError::Config).and_then(Server::run);
+    match result {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(if matches!(error, ServerError::Config(_)) { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
+    let workers = match arguments.workers {
+        Some(workers) => workers,
+        None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
+    };
+    let descriptors = raise_descriptor_limit();
+    let connections_possible = connections_possible(descriptors, workers);
+    let connections_max = arguments.max_connections.unwrap_or(connections_possible.max(1));
+    if connections_max > connections_possible {
+        tracing::warn!(
+            "--max-connections {connections_max} is more than {descriptors} open files allow, which is about \
+             {connections_possible}: raise the limit (ulimit -n)"
+        );
+    }
+    let limits = Limits {
+        message_bytes_max: arguments.max_message_size,
+        outbox_bytes_max: arguments.outbox_limit.unwrap_or_else(|| {
+            limits::OUTBOX_BYTES_DEFAULT_MIN.max(arguments.max_message_size.saturating_mul(2))
+        }),
+        handshake_timeout_ms: arguments.handshake_timeout,
+        ping_interval_ms: arguments.ping_interval,
+        idle_timeout_ms: arguments.idle_timeout,
+        close_timeout_ms: arguments.close_timeout,
+    };
+    let config = Config {
+        listen: arguments.listen,
+        workers,
+        limits,
+        connections_max,
+        payload: match arguments.payload {
+            Payload::Any => PayloadPolicy::Any,
+            Payload::Json => PayloadPolicy::Json,
+            Payload::Chat => PayloadPolicy::Chat,
+        },
+        origins: origins(arguments.allow_origin)?,
+        echo: arguments.echo,
+        send_buffer_bytes: arguments.send_buffer,
+    };
+    config.check()?;
+    Ok(config)
+}
+
+/// Lets the process have as many open files as its hard limit allows; how many that is.
+fn raise_descriptor_limit() -> usize {
+    let before = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(0, |(soft, _)| soft);
+    let now = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(before);
+    tracing::info!("open files: {now} (was {before})");
+    usize::try_from(now).unwrap_or(usize::MAX)
+}
+
+/// How many clients `descriptors` are enough for, next to what the server needs for itself.
+fn connections_possible(descriptors: usize, workers: usize) -> usize {
+    let for_workers = workers.saturating_mul(limits::REFUSALS_MAX + limits::DESCRIPTORS_PER_WORKER);
+    descriptors.saturating_sub(limits::DESCRIPTORS_RESERVED).saturating_sub(for_workers)
+}
+
+fn origins(allowed: Vec<String>) -> Result<OriginPolicy, ConfigError> {
+    if allowed.iter().any(|origin| origin == "*") {
+        return Ok(OriginPolicy::Any);
+    }
+    if let Some(wrong) = allowed.iter().find(|origin| !is_serialised_origin(origin)) {
+        let fix =
+            "give scheme, host and port as a browser sends them: https://example.org, http://localhost:3000";
+        return Err(ConfigError::new("--allow-origin", format!("{wrong:?} is not an origin"), fix));
+    }
+    Ok(if allowed.is_empty() { OriginPolicy::SameOrigin } else { OriginPolicy::These(allowed) })
+}
+
+/// Whether a browser could send this as its Origin (RFC 6454 §6.2): a scheme, a host, perhaps a port, no path.
+fn is_serialised_origin(origin: &str) -> bool {
+    origin.split_once("://").is_some_and(|(scheme, authority)| {
+        !scheme.is_empty()
+            && !authority.is_empty()
+            && !authority.contains(['/', '?', '#', '@', ' '])
+            && !origin.contains(|c: char| c.is_ascii_uppercase() || !c.is_ascii_graphic())
+    })
+}
+
+fn start_logging(format: LogFormat, verbose: u8) {
+    let level = [LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    match format {
+        LogFormat::Text => {
+            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: ServeArguments,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        let arguments = ["fanwire"].iter().chain(arguments);
+        let program = Program::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        config(program.arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_default_outbox_is_two_messages_or_one_mebibyte_whichever_is_more() {
+        let outbox =
+            |message: &str| parse(&["--max-message-size", message]).map(|c| c.limits.outbox_bytes_max);
+        assert_eq!(outbox("1000"), Ok(1 << 20));
+        assert_eq!(outbox("1048576"), Ok(2 << 20));
+    }
+
+    #[test]
+    fn an_outbox_below_one_message_is_refused_with_option_and_fix() {
+        let error = parse(&["--max-message-size", "1000", "--outbox-limit", "1000"]).unwrap_err();
+        assert!(error.starts_with("--outbox-limit") && error.contains("at least 1010"), "{error}");
+    }
+
+    #[test]
+    fn origins_are_checked_and_a_star_is_all() {
+        let origins = |origin: &str| parse(&["--allow-origin", origin]).map(|config| config.origins);
+        assert_eq!(origins("*"), Ok(OriginPolicy::Any));
+        assert_eq!(
+            origins("https://a.example,http://localhost:3000"),
+            Ok(OriginPolicy::These(vec!["https://a.example".into(), "http://localhost:3000".into()]))
+        );
+        for wrong in ["a.example", "https://a.example/", "https://A.example", "https://", "null"] {
+            assert!(origins(wrong).is_err_and(|error| error.starts_with("--allow-origin")), "{wrong}");
+        }
+        assert_eq!(parse(&[]).map(|config| config.origins), Ok(OriginPolicy::SameOrigin));
+    }
+
+    #[test]
+    fn timeouts_are_seconds_with_fractions_and_listen_can_be_repeated() {
+        let config = parse(&["--idle-timeout", "0.5", "--listen", "[::1]:9000", "--listen", "127.0.0.1:0"]);
+        let config = config.expect("valid");
+        assert_eq!(config.limits.idle_timeout_ms, 500);
+        assert_eq!(config.listen, ["[::1]:9000".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]);
+    }
+
+    #[test]
+    fn some_descriptors_are_not_for_clients() {
+        let own = limits::DESCRIPTORS_RESERVED + 2 * (limits::REFUSALS_MAX + limits::DESCRIPTORS_PER_WORKER);
+        assert_eq!(connections_possible(20_000, 2), 20_000 - own);
+        assert_eq!(connections_possible(10, 2), 0);
+    }
+}

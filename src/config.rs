@@ -1,0 +1,158 @@
+//! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
+
+use crate::limits::{self, Limits};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// All that a server is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to listen on; at least one. Port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads, 1 to [`limits::WORKERS_MAX`].
+    pub workers: usize,
+    /// What every connection is bound by.
+    pub limits: Limits,
+    /// Connections beyond which a new one gets 503.
+    pub connections_max: usize,
+    /// What may be published.
+    pub payload: PayloadPolicy,
+    /// Whose browsers may connect.
+    pub origins: OriginPolicy,
+    /// Whether `/echo` exists.
+    pub echo: bool,
+    /// Bytes of the kernel's send buffer for each connection; the system's own choice if absent.
+    pub send_buffer_bytes: Option<usize>,
+}
+
+impl Default for Config {
+    /// One worker on `127.0.0.1:8080` with the limits' defaults and room for 10,000 connections.
+    fn default() -> Self {
+        Config {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            workers: 1,
+            limits: Limits::default(),
+            connections_max: 10_000,
+            payload: PayloadPolicy::Any,
+            origins: OriginPolicy::SameOrigin,
+            echo: false,
+            send_buffer_bytes: None,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what the types leave open. Every constructor of a server calls it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, naming the option and the fix.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
+        let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
+        if self.listen.is_empty() {
+            return Err(ConfigError::new(
+                "--listen",
+                "names no address",
+                "give at least one, as 127.0.0.1:8080",
+            ));
+        }
+        if self.workers == 0 || self.workers > limits::WORKERS_MAX {
+            let fix = format!("give 1 to {}", limits::WORKERS_MAX);
+            return Err(ConfigError::new("--workers", format!("is {}", self.workers), fix));
+        }
+        if message_bytes_max == 0 || message_bytes_max > limits::MESSAGE_BYTES_CEILING {
+            let fix = format!("give 1 to {} bytes", limits::MESSAGE_BYTES_CEILING);
+            return Err(ConfigError::new("--max-message-size", format!("is {message_bytes_max}"), fix));
+        }
+        if outbox_bytes_max < outbox_bytes_min {
+            return Err(ConfigError::new(
+                "--outbox-limit",
+                format!(
+                    "is {outbox_bytes_max} bytes, less than one message of {message_bytes_max} bytes with its header"
+                ),
+                format!("give at least {outbox_bytes_min}, or lower --max-message-size"),
+            ));
+        }
+        if self.connections_max == 0 {
+            return Err(ConfigError::new("--max-connections", "is 0", "give at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the longest header of a frame that a server sends (RFC 6455 §5.2, unmasked).
+const FRAME_HEADER_BYTES_MAX: usize = 10;
+
+/// What a client of a relay channel may publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadPolicy {
+    /// Any text and binary message, verbatim.
+    #[default]
+    Any,
+    /// Text that is JSON, verbatim.
+    Json,
+    /// `{"username": string, "text": string}`, broadcast in that normal form.
+    Chat,
+}
+
+/// Which browsers may connect: what an `Origin` header may say (RFC 6455 §10.2). A client that sends none is not
+/// a browser and always may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OriginPolicy {
+    /// The origin's host and port are those of the request's Host header.
+    #[default]
+    SameOrigin,
+    /// Exactly these serialised origins (`https://example.org`, no path), and no other, not even the same one.
+    These(Vec<String>),
+    /// Every origin.
+    Any,
+}
+
+/// An option that cannot be used as given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The option as it is written on the command line.
+    pub option: &'static str,
+    /// What is wrong with it, to be read after its name.
+    pub problem: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl ConfigError {
+    /// An error in `option`; `problem` is read after the option's name, `fix` after a colon.
+    pub fn new(option: &'static str, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        ConfigError { option, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.option, self.problem, self.fix)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_that_holds_one_message_and_its_header_is_enough() {
+        let mut config = Config::default();
+        config.limits.message_bytes_max = 1000;
+        config.limits.outbox_bytes_max = 1010;
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_outbox_of_less_than_one_message_is_an_error_that_names_the_option_and_the_fix() {
+        let mut config = Config::default();
+        config.limits.message_bytes_max = 1000;
+        config.limits.outbox_bytes_max = 1009;
+        let error = config.check().expect_err("one byte short");
+        assert_eq!(error.option, "--outbox-limit");
+        assert!(error.to_string().contains("at least 1010"), "{error}");
+    }
+}

@@ -1,0 +1,42 @@
+//! What messages mean: a dialect reads a client's message as a [`Command`].
+//!
+//! Dialects are pure: they see a message and answer what is to be done with it, and touch neither clients nor
+//! channels. Which one a client speaks is chosen at its opening handshake, by the path.
+
+pub mod echo;
+pub mod relay;
+
+use crate::protocol::Kind;
+
+/// The dialect of one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Every message is a publication in the channel that the path named.
+    Relay,
+    /// Every message goes back to its sender.
+    Echo,
+}
+
+/// What a client's message asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command<'m> {
+    /// Everyone in the client's channel is to hear this.
+    Publish {
+        /// Text or binary.
+        kind: Kind,
+        /// The message as subscribers get it.
+        payload: &'m [u8],
+    },
+    /// The sender alone is to hear this: its own message again.
+    Reply {
+        /// Text or binary.
+        kind: Kind,
+        /// The message as the sender gets it.
+        payload: &'m [u8],
+    },
+    /// The message is not accepted; the sender alone is told why, in JSON text.
+    Reject {
+        /// `{"error": …}`.
+        error: &'m [u8],
+    },
+}

@@ -1,0 +1,274 @@
+//! Who on this shard listens to what: a [`Channel`] for each name and rendering with a subscriber here.
+//!
+//! A channel knows its subscribers by slot, and each subscriber keeps its own membership (channel, slot and cursor)
+//! with itself: two mirrored maps, so that joining, leaving and delivering are O(1). The channel also knows how far
+//! the present lap over its subscribers has come; who is written when is the shard's business.
+
+use super::{ChannelName, ClientKey, HashSeed, HomeKey, Log, LogPosition, Rendering, Segment, ShardId};
+use std::collections::HashMap;
+
+/// Where a subscriber stands: its channel on this shard, its slot there, and its cursor into the channel's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The channel's number on this shard.
+    pub channel: u32,
+    /// Index into [`Channel::subscribers`]. Invariant: the client's key stands there.
+    pub slot: u32,
+    /// How far the subscriber has been written. Invariant: never past the log's end.
+    pub cursor: LogPosition,
+}
+
+/// Whether the channel's home knows that this shard listens.
+#[derive(Debug)]
+pub enum Interest {
+    /// Asked for. These clients wait for the home's word before they are told that they are in.
+    Awaited(Vec<ClientKey>),
+    /// The home sends us every segment.
+    Standing(HomeKey),
+}
+
+/// A channel's subscribers and log on this shard, in one rendering.
+#[derive(Debug)]
+pub struct Channel {
+    /// The name all shards know it by.
+    pub name: ChannelName,
+    /// The wire form of the frames in its log.
+    pub rendering: Rendering,
+    /// The shard that orders it.
+    pub home_shard: ShardId,
+    /// Whether that shard knows of us.
+    pub interest: Interest,
+    /// Its ready-made frames.
+    pub log: Log,
+    /// It stands in the shard's queue of channels with a lap going on.
+    pub listed: bool,
+    /// It is counted among the channels whose log is ahead of their lap.
+    pub counted_ahead: bool,
+    /// Proves that mail about this channel is not about a former one with the same number.
+    nonce: u32,
+    subscribers: Vec<ClientKey>,
+    lap: Lap,
+}
+
+/// A round over the subscribers, in the order of their slots and round again.
+///
+/// A *revolution* visits each subscriber once. When one ends, everyone who is not blocked has been written up to
+/// where the log ended as the revolution began.
+#[derive(Debug, Default)]
+struct Lap {
+    /// The slot to be visited next. Invariant: below the number of subscribers, or 0.
+    next: u32,
+    /// Visits until everyone has been visited since the latest append. 0: nothing to do.
+    to_visit: u32,
+    /// Visits until this revolution ends. Invariant: 0 exactly when `to_visit` is 0.
+    revolution: u32,
+    /// The log's end when this revolution began.
+    mark: LogPosition,
+    /// Everyone who is not blocked has been written at least to here.
+    began: LogPosition,
+}
+
+impl Channel {
+    fn new(name: ChannelName, rendering: Rendering, home_shard: ShardId, nonce: u32) -> Channel {
+        Channel {
+            name,
+            rendering,
+            home_shard,
+            interest: Interest::Awaited(Vec::new()),
+            log: Log::new(),
+            listed: false,
+            counted_ahead: false,
+            nonce,
+            subscribers: Vec::new(),
+            lap: Lap::default(),
+        }
+    }
+
+    /// The nonce that mail about this channel carries.
+    pub fn nonce(&self) -> u32 {
+        self.nonce
+    }
+
+    /// The subscribers by slot.
+    pub fn subscribers(&self) -> &[ClientKey] {
+        &self.subscribers
+    }
+
+    /// `client` subscribes: its slot and its cursor, which is the log's end.
+    pub fn join(&mut self, client: ClientKey) -> (u32, LogPosition) {
+        let slot = self.subscribers.len() as u32;
+        self.subscribers.push(client);
+        if self.lap.to_visit > 0 {
+            // The newcomer needs no visit, but it lengthens the way to those that wait for theirs.
+            self.lap.to_visit += 1;
+            self.lap.revolution += 1;
+        }
+        (slot, self.log.join())
+    }
+
+    /// The subscriber in `slot`, whose cursor stands at `cursor`, leaves. The last subscriber takes its slot; the
+    /// answer names it, if there is one to be told.
+    pub fn leave(&mut self, slot: u32, cursor: LogPosition) -> Option<ClientKey> {
+        self.log.leave(cursor);
+        self.subscribers.swap_remove(slot as usize);
+        let count = self.subscribers.len() as u32;
+        if self.lap.next >= count {
+            self.lap.next = 0;
+        }
+        if self.lap.to_visit > 0 {
+            // Whoever moved may have moved behind the lap: everyone is visited again.
+            self.lap.to_visit = count;
+            self.lap.revolution = count;
+        }
+        self.subscribers.get(slot as usize).copied()
+    }
+
+    /// Appends a segment to the log and starts the lap anew. Returns whether there is anyone to visit.
+    pub fn append(&mut self, segment: &Segment, here: ShardId) -> bool {
+        let count = self.subscribers.len() as u32;
+        if count == 0 {
+            return false;
+        }
+        let end = self.log.end();
+        self.log.append(segment, here);
+        if self.lap.to_visit == 0 {
+            self.lap = Lap { revolution: count, mark: self.log.end(), began: end, ..self.lap };
+        }
+        self.lap.to_visit = count;
+        true
+    }
+
+    /// The next subscriber of the lap, or none if everyone has been visited since the latest append.
+    pub fn visit(&mut self) -> Option<ClientKey> {
+        let lap = &mut self.lap;
+        if lap.to_visit == 0 {
+            return None;
+        }
+        let client = self.subscribers[lap.next as usize];
+        let count = self.subscribers.len() as u32;
+        lap.next = if lap.next + 1 == count { 0 } else { lap.next + 1 };
+        lap.to_visit -= 1;
+        lap.revolution -= 1;
+        if lap.to_visit == 0 {
+            lap.revolution = 0;
+        } else if lap.revolution == 0 {
+            lap.began = lap.mark;
+            lap.mark = self.log.end();
+            lap.revolution = count;
+        }
+        Some(client)
+    }
+
+    /// Whether a lap is going on.
+    pub fn is_dirty(&self) -> bool {
+        self.lap.to_visit > 0
+    }
+
+    /// Bytes by which the log is ahead of the subscribers that nothing but the lap keeps waiting.
+    pub fn ahead(&self) -> u64 {
+        if self.is_dirty() { self.log.end().0 - self.lap.began.0 } else { 0 }
+    }
+
+    /// Panics if an invariant does not hold.
+    pub fn check_invariants(&self) {
+        self.log.check_invariants();
+        let count = self.subscribers.len() as u32;
+        assert_eq!(self.log.subscribers(), count, "the log counts the subscribers");
+        assert!(self.lap.next < count.max(1), "the lap stands on a subscriber");
+        assert!(self.lap.to_visit <= count, "nobody is visited twice for one append");
+        assert_eq!(self.lap.to_visit == 0, self.lap.revolution == 0, "a revolution is part of a lap");
+    }
+}
+
+/// All channels with a subscriber on this shard, or that had one a moment ago.
+#[derive(Debug)]
+pub struct Subscriptions {
+    channels: Vec<Option<Channel>>,
+    vacant: Vec<u32>,
+    by_name: HashMap<(ChannelName, Rendering), u32, HashSeed>,
+    next_nonce: u32,
+}
+
+impl Subscriptions {
+    /// No channels yet; names will be hashed with `seed`.
+    pub fn new(seed: HashSeed) -> Subscriptions {
+        Subscriptions {
+            channels: Vec::new(),
+            vacant: Vec::new(),
+            by_name: HashMap::with_hasher(seed),
+            next_nonce: 1,
+        }
+    }
+
+    /// The number of a channel that is open here.
+    pub fn find(&self, name: &ChannelName, rendering: Rendering) -> Option<u32> {
+        self.by_name.get(&(name.clone(), rendering)).copied()
+    }
+
+    /// Opens a channel that is not open here, its interest awaited, and returns its number.
+    pub fn open(&mut self, name: &ChannelName, rendering: Rendering, home_shard: ShardId) -> u32 {
+        let channel = Channel::new(name.clone(), rendering, home_shard, self.next_nonce);
+        self.next_nonce = self.next_nonce.wrapping_add(1);
+        let local = if let Some(local) = self.vacant.pop() {
+            self.channels[local as usize] = Some(channel);
+            local
+        } else {
+            self.channels.push(Some(channel));
+            self.channels.len() as u32 - 1
+        };
+        let former = self.by_name.insert((name.clone(), rendering), local);
+        debug_assert!(former.is_none(), "a channel is opened once");
+        local
+    }
+
+    /// Closes a channel without subscribers and gives it back; its number may name another one from now on.
+    pub fn close(&mut self, local: u32) -> Option<Channel> {
+        let channel = self.channels.get_mut(local as usize)?.take()?;
+        debug_assert!(channel.subscribers.is_empty(), "a channel is closed when nobody is in it");
+        self.by_name.remove(&(channel.name.clone(), channel.rendering));
+        self.vacant.push(local);
+        Some(channel)
+    }
+
+    /// The channel with this number.
+    pub fn get(&self, local: u32) -> Option<&Channel> {
+        self.channels.get(local as usize)?.as_ref()
+    }
+
+    /// The channel with this number.
+    pub fn get_mut(&mut self, local: u32) -> Option<&mut Channel> {
+        self.channels.get_mut(local as usize)?.as_mut()
+    }
+
+    /// The channel with this number, if mail that carries `nonce` is about it and not about a former one.
+    pub fn addressed(&mut self, local: u32, nonce: u32) -> Option<&mut Channel> {
+        self.get_mut(local).filter(|channel| channel.nonce == nonce)
+    }
+
+    /// How many channels are open.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether no channel is open.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The open channels with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Channel)> {
+        self.channels
+            .iter()
+            .enumerate()
+            .filter_map(|(local, channel)| Some((local as u32, channel.as_ref()?)))
+    }
+
+    /// Panics if an invariant does not hold.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.by_name.len() + self.vacant.len(), self.channels.len());
+        for (local, channel) in self.iter() {
+            assert_eq!(self.by_name.get(&(channel.name.clone(), channel.rendering)), Some(&local));
+            channel.check_invariants();
+        }
+    }
+}

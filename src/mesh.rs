@@ -1,0 +1,241 @@
+//! What shards share: a mailbox for each, and two numbers. The only locks of the data plane are here.
+//!
+//! Posting never fails and never waits: a mailbox has no capacity but a mark in bytes, and while any mailbox is over
+//! it nobody reads sockets, though everybody goes on reading mail. So no two shards can wait for each other, and TCP
+//! slows the publishers instead.
+
+use crate::hub::ShardId;
+use crate::limits;
+use crate::shard::mail::{Batch, Order};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Wakes the loop of one shard, which may be asleep.
+pub trait Wake {
+    /// Ends the sleep that goes on, or else the next one.
+    fn wake(&self);
+}
+
+/// What the shards of one server share. `W` wakes a shard's loop.
+#[derive(Debug)]
+pub struct Mesh<W> {
+    mailboxes: Vec<Mailbox<W>>,
+    /// How many shards have a fan-out that is behind.
+    ahead: AtomicUsize,
+    /// Clients of all shards, those at the door not counted.
+    connections: AtomicUsize,
+    connections_max: usize,
+}
+
+#[derive(Debug)]
+struct Mailbox<W> {
+    post: Mutex<Post>,
+    /// Bytes in `post`, to be read without its lock.
+    bytes: AtomicUsize,
+    /// A wake is on its way. Cleared before the mailbox is emptied and set after something was put in, so that none
+    /// is lost and few are in vain.
+    is_woken: AtomicBool,
+    waker: W,
+}
+
+/// What lies in a mailbox.
+#[derive(Debug, Default)]
+pub struct Post {
+    /// From other shards, oldest first.
+    pub batches: Vec<Batch>,
+    /// From the server.
+    pub orders: Vec<Order>,
+}
+
+impl<W: Wake> Mesh<W> {
+    /// A mesh with a shard for each of `wakers`, and room for `connections_max` clients in all.
+    pub fn new(wakers: impl IntoIterator<Item = W>, connections_max: usize) -> Mesh<W> {
+        let mailbox = |waker| Mailbox {
+            post: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            is_woken: AtomicBool::new(false),
+            waker,
+        };
+        Mesh {
+            mailboxes: wakers.into_iter().map(mailbox).collect(),
+            ahead: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            connections_max,
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Posts mail to a shard.
+    pub fn post(&self, to: ShardId, batch: Batch) {
+        let mailbox = &self.mailboxes[usize::from(to.0)];
+        let bytes = batch.bytes();
+        let mut post = mailbox.lock();
+        post.batches.push(batch);
+        mailbox.bytes.fetch_add(bytes, Ordering::Relaxed);
+        drop(post);
+        mailbox.wake();
+    }
+
+    /// Orders a shard to do something.
+    pub fn order(&self, to: ShardId, order: Order) {
+        let mailbox = &self.mailboxes[usize::from(to.0)];
+        mailbox.lock().orders.push(order);
+        mailbox.wake();
+    }
+
+    /// Empties a shard's mailbox. `former` is what it emptied the last time, whose memory is used again.
+    pub fn collect(&self, shard: ShardId, former: &mut Post) {
+        let mailbox = &self.mailboxes[usize::from(shard.0)];
+        former.batches.clear();
+        former.orders.clear();
+        mailbox.is_woken.store(false, Ordering::SeqCst);
+        let mut post = mailbox.lock();
+        mem::swap(&mut *post, former);
+        let bytes = mailbox.bytes.swap(0, Ordering::Relaxed);
+        drop(post);
+        if bytes >= limits::MAILBOX_BYTES_MARK {
+            self.wake_all();
+        }
+    }
+
+    /// Whether sockets may be read: no fan-out is behind and no mailbox too full.
+    pub fn may_read(&self) -> bool {
+        self.ahead.load(Ordering::SeqCst) == 0
+            && self
+                .mailboxes
+                .iter()
+                .all(|mailbox| mailbox.bytes.load(Ordering::Relaxed) < limits::MAILBOX_BYTES_MARK)
+    }
+
+    /// One more shard's fan-out is behind, or one less. Whoever is the last to catch up wakes all.
+    pub fn note_ahead(&self, is_ahead: bool) {
+        if is_ahead {
+            self.ahead.fetch_add(1, Ordering::SeqCst);
+        } else if self.ahead.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.wake_all();
+        }
+    }
+
+    /// Takes a place among the connections, if there is one.
+    pub fn admit(&self) -> bool {
+        self.connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                (count < self.connections_max).then_some(count + 1)
+            })
+            .is_ok()
+    }
+
+    /// Gives a place back.
+    pub fn release(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many places are taken.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether a place is left.
+    pub fn has_room(&self) -> bool {
+        self.connections() < self.connections_max
+    }
+
+    fn wake_all(&self) {
+        self.mailboxes.iter().for_each(Mailbox::wake);
+    }
+}
+
+impl<W: Wake> Mailbox<W> {
+    fn wake(&self) {
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+
+    /// The post. A shard that panicked with the lock held left it whole: every change to it is one call.
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::mail::{Barrier, Mail};
+
+    #[derive(Debug, Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    const A: ShardId = ShardId(0);
+    const B: ShardId = ShardId(1);
+
+    fn mesh() -> Mesh<Woken> {
+        Mesh::new([Woken::default(), Woken::default()], 2)
+    }
+
+    fn woken(mesh: &Mesh<Woken>, shard: ShardId) -> usize {
+        mesh.mailboxes[usize::from(shard.0)].waker.0.load(Ordering::Relaxed)
+    }
+
+    fn batch(payload_bytes: usize) -> Batch {
+        let mail = vec![Mail::Barrier(Barrier::Publications)];
+        Batch { from: A, mail, payloads: vec![0; payload_bytes] }
+    }
+
+    #[test]
+    fn mail_arrives_in_order_and_wakes_once_until_it_is_collected() {
+        let mesh = mesh();
+        mesh.post(B, batch(1));
+        mesh.post(B, batch(2));
+        assert_eq!(woken(&mesh, B), 1);
+        let mut post = Post::default();
+        mesh.collect(B, &mut post);
+        let sizes: Vec<usize> = post.batches.iter().map(|batch| batch.payloads.len()).collect();
+        assert_eq!(sizes, [1, 2]);
+        mesh.post(B, batch(3));
+        assert_eq!(woken(&mesh, B), 2);
+    }
+
+    #[test]
+    fn a_mailbox_over_the_mark_stops_all_reading_until_it_is_collected() {
+        let mesh = mesh();
+        mesh.post(B, batch(limits::MAILBOX_BYTES_MARK));
+        assert!(!mesh.may_read());
+        mesh.collect(B, &mut Post::default());
+        assert!(mesh.may_read());
+        assert_eq!(woken(&mesh, A), 1, "who stopped reading is told to go on");
+    }
+
+    #[test]
+    fn the_last_shard_to_catch_up_wakes_all() {
+        let mesh = mesh();
+        mesh.note_ahead(true);
+        mesh.note_ahead(true);
+        mesh.note_ahead(false);
+        assert!(!mesh.may_read());
+        assert_eq!(woken(&mesh, B), 0);
+        mesh.note_ahead(false);
+        assert!(mesh.may_read());
+        assert_eq!((woken(&mesh, A), woken(&mesh, B)), (1, 1));
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_connections_may_be() {
+        let mesh = mesh();
+        assert!(mesh.admit() && mesh.admit());
+        assert!(!mesh.has_room() && !mesh.admit());
+        mesh.release();
+        assert!(mesh.admit());
+    }
+}

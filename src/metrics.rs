@@ -1,0 +1,122 @@
+//! Every counter's name and meaning, once. A shard writes its own [`Counters`], anyone may read them.
+//!
+//! A cell has one writer, so counting is a load and a store without a lock prefix. Gauges are copies of what the
+//! registry itself says, taken once a turn: they cannot drift.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread writes and any thread may read.
+#[derive(Debug, Default)]
+pub struct Cell(AtomicU64);
+
+impl Cell {
+    /// Counts `n` more. Only the owning shard calls this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Replaces the value, for gauges. Only the owning shard calls this.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The value as last written.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
+        /// One shard's counters.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[doc = $doc])+ pub $name: Cell,)+ }
+
+        /// The sum of all shards' counters at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals { $($(#[doc = $doc])+ pub $name: u64,)+ }
+
+        impl Totals {
+            /// Adds up what the shards have counted so far.
+            pub fn of<'c>(counters: impl IntoIterator<Item = &'c Counters>) -> Totals {
+                let mut totals = Totals::default();
+                for shard in counters {
+                    $(totals.$name += shard.$name.get();)+
+                }
+                totals
+            }
+
+            /// Each counter's name and value, in the order in which they are declared.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// TCP connections accepted, those that were then turned away included.
+    connections_accepted;
+    /// Connections turned away with 503 because the server was full.
+    connections_turned_away;
+    /// Gauge: clients on this shard, those in their handshakes and those being refused included.
+    connections_open;
+    /// Times that accepting paused because the process had no descriptors or buffers left.
+    accept_pauses;
+    /// Opening handshakes answered with 101.
+    handshakes_accepted;
+    /// Requests answered with a page or a health check.
+    pages_served;
+    /// Requests refused with an HTTP error.
+    handshakes_refused;
+    /// Opening handshakes that were not complete in time.
+    handshakes_timed_out;
+    /// Messages received whole.
+    messages_received;
+    /// Payload bytes of messages received whole.
+    message_bytes_received;
+    /// Messages that the payload policy did not accept; their senders were told.
+    messages_rejected;
+    /// Messages given their place in a channel by this shard.
+    publications;
+    /// Frames appended for a subscriber: one for each publication and subscriber, the sender included.
+    deliveries_queued;
+    /// Bytes read from sockets.
+    bytes_read;
+    /// Bytes taken by sockets.
+    bytes_written;
+    /// Clients closed with 1008 because they lagged over the outbox limit.
+    slow_consumers_closed;
+    /// Bytes that clients closed as slow had not been sent.
+    slow_consumer_bytes_dropped;
+    /// Connections failed because the peer broke the protocol (RFC 6455 §7.1.7).
+    protocol_failures;
+    /// Connections closed after too long without a byte.
+    idle_timeouts;
+    /// Connections that ended with a closing handshake that the peer took part in.
+    closed_cleanly;
+    /// Connections that ended without a Close frame from the peer.
+    closed_abnormally;
+    /// Publications that found no home; always 0 unless there is a bug.
+    publications_homeless;
+    /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.
+    bytes_retained;
+    /// Gauge: channels with a subscriber on this shard, or that had one a moment ago.
+    channels_open;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_add_up_the_shards() {
+        let (a, b) = (Counters::default(), Counters::default());
+        a.publications.add(2);
+        b.publications.add(3);
+        b.connections_open.set(7);
+        let totals = Totals::of([&a, &b]);
+        assert_eq!((totals.publications, totals.connections_open), (5, 7));
+        assert!(totals.iter().any(|row| row == ("publications", 5)));
+    }
+}

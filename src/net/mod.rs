@@ -1,0 +1,4 @@
+//! The operating system's sockets, as we want them.
+
+pub mod listener;
+pub mod transport;

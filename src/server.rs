@@ -1,0 +1,261 @@
+//! Puts it together: listeners, a thread for each worker, and an orderly end.
+
+use crate::config::{Config, ConfigError};
+use crate::hub::{HashSeed, ShardId};
+use crate::limits;
+use crate::mesh::Mesh;
+use crate::metrics::{Counters, Totals};
+use crate::net::listener::listen;
+use crate::protocol::Time;
+use crate::shard::mail::{Notice, Order};
+use crate::shard::{Place, Shard};
+use crate::worker::Worker;
+use mio::Waker;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+
+/// A running server. Dropping it does not end it: [`drain`](Server::drain) it and [`wait`](Server::wait).
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    mesh: Arc<Mesh<Waker>>,
+    counters: Vec<Arc<Counters>>,
+    notices: Receiver<Notice>,
+}
+
+/// Why a server did not start, or ended otherwise than by a drain.
+#[derive(Debug)]
+pub enum ServerError {
+    /// An option cannot be used.
+    Config(ConfigError),
+    /// The system refused something that the server cannot be without.
+    System(io::Error),
+    /// A worker failed; its clients are gone with it.
+    Worker(ShardId, String),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Config(error) => error.fmt(f),
+            ServerError::System(error) => write!(f, "the system refused what a server needs: {error}"),
+            ServerError::Worker(shard, reason) => write!(f, "worker {} failed: {reason}", shard.0),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl From<ConfigError> for ServerError {
+    fn from(error: ConfigError) -> Self {
+        ServerError::Config(error)
+    }
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> Self {
+        ServerError::System(error)
+    }
+}
+
+impl Server {
+    /// Listens, and starts the workers. When this returns, clients can connect.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used, or the system refuses sockets or threads.
+    pub fn start(config: Config) -> Result<Server, ServerError> {
+        config.check()?;
+        let listeners = listen(&config)?;
+        let addresses =
+            listeners[0].iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let started = Instant::now();
+        let sockets = listeners
+            .into_iter()
+            .map(|listeners| Worker::new(listeners, started))
+            .collect::<io::Result<Vec<_>>>()?;
+        let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
+        let mesh = Arc::new(Mesh::new(wakers, config.connections_max));
+        let counters: Vec<_> = workers.iter().map(|_| Arc::new(Counters::default())).collect();
+        let (sender, notices) = mpsc::channel();
+        let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
+        for (number, worker) in workers.into_iter().enumerate() {
+            let id = ShardId(number as u16);
+            let place = Place { id, shards, seed, config: config.clone() };
+            let shard = Shard::new(place, counters[number].clone(), Time(0));
+            let (mesh, end) = (mesh.clone(), End { id, notices: sender.clone(), notice: None });
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || end.report(worker.run(shard, mesh)))?;
+        }
+        Ok(Server { addresses, mesh, counters, notices })
+    }
+
+    /// The addresses that the server listens on, in the order of the configuration, with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What has been counted so far, over all workers.
+    pub fn totals(&self) -> Totals {
+        Totals::of(self.counters.iter().map(Arc::as_ref))
+    }
+
+    /// Starts an orderly end: no more connections, what was accepted for broadcast is delivered, everyone is told
+    /// 1001. [`wait`](Server::wait) for it.
+    pub fn drain(&self) {
+        drain(&self.mesh);
+    }
+
+    /// Waits until every worker has ended.
+    ///
+    /// # Errors
+    /// As soon as a worker fails: a part of the clients is gone, and the process had better end.
+    pub fn wait(self) -> Result<Totals, ServerError> {
+        for _ in 0..self.mesh.shards() {
+            match self.notices.recv() {
+                Ok(Notice::Drained(_)) => {}
+                Ok(Notice::Failed(id, reason)) => return Err(ServerError::Worker(id, reason)),
+                Err(_) => break,
+            }
+        }
+        Ok(self.totals())
+    }
+
+    /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the process at once, with the exit
+    /// code of a process that died of it.
+    ///
+    /// # Errors
+    /// As for [`start`](Server::start) and [`wait`](Server::wait).
+    pub fn run(config: Config) -> Result<Totals, ServerError> {
+        // Before the first thread: a signal that comes during the start is not lost.
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let greeting = Greeting::of(&config);
+        let server = Server::start(config)?;
+        greeting.log(&server);
+        let mesh = server.mesh.clone();
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut is_draining = false;
+            for signal in signals.forever() {
+                let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+                if is_draining {
+                    tracing::warn!("{name} again: ending at once");
+                    std::process::exit(128 + signal);
+                }
+                is_draining = true;
+                tracing::info!(
+                    "{name}: delivering what was accepted, then closing {} connections",
+                    mesh.connections()
+                );
+                drain(&mesh);
+            }
+        })?;
+        let totals = server.wait()?;
+        tracing::info!(
+            connections = totals.connections_accepted,
+            messages = totals.messages_received,
+            deliveries = totals.deliveries_queued,
+            slow_consumers = totals.slow_consumers_closed,
+            "ended"
+        );
+        Ok(totals)
+    }
+}
+
+fn drain(mesh: &Mesh<Waker>) {
+    for shard in 0..mesh.shards() {
+        mesh.order(ShardId(shard as u16), Order::Drain);
+    }
+}
+
+/// The secret with which channel names are hashed.
+fn seed() -> io::Result<HashSeed> {
+    let first = getrandom::u64().map_err(io::Error::other)?;
+    let second = getrandom::u64().map_err(io::Error::other)?;
+    Ok(HashSeed(first, second))
+}
+
+/// Reports how a worker ended, even if it panicked.
+struct End {
+    id: ShardId,
+    notices: Sender<Notice>,
+    /// How it ended, if it came to saying so.
+    notice: Option<Notice>,
+}
+
+impl End {
+    fn report(mut self, result: io::Result<()>) {
+        self.notice = Some(match result {
+            Ok(()) => Notice::Drained(self.id),
+            Err(error) => Notice::Failed(self.id, error.to_string()),
+        });
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let panicked = || Notice::Failed(self.id, "it panicked".to_owned());
+        // Nobody listens any more if another worker failed first.
+        drop(self.notices.send(self.notice.take().unwrap_or_else(panicked)));
+    }
+}
+
+/// What a server says of itself at its start.
+struct Greeting {
+    workers: usize,
+    limits: String,
+    is_open_to_all: bool,
+}
+
+impl Greeting {
+    fn of(config: &Config) -> Greeting {
+        let limits = &config.limits;
+        let seconds = |ms: u32| match ms {
+            0 => "off".to_owned(),
+            ms => format!("{} s", f64::from(ms) / 1000.0),
+        };
+        Greeting {
+            workers: config.workers,
+            limits: format!(
+                "{} connections, messages of {}, outbox of {}, handshake within {}, ping after {}, idle after {}, \
+                 close within {}",
+                config.connections_max,
+                bytes(limits.message_bytes_max),
+                bytes(limits.outbox_bytes_max),
+                seconds(limits.handshake_timeout_ms),
+                seconds(limits.ping_interval_ms),
+                seconds(limits.idle_timeout_ms),
+                seconds(limits.close_timeout_ms),
+            ),
+            is_open_to_all: config.listen.iter().any(|address| !address.ip().is_loopback()),
+        }
+    }
+
+    fn log(&self, server: &Server) {
+        for address in server.addresses() {
+            tracing::info!("listening on {address}: ws://{address}/ws, chat page at http://{address}/");
+        }
+        let workers =
+            if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };
+        tracing::info!("{workers}, {} descriptors kept for the server itself", limits::DESCRIPTORS_RESERVED);
+        tracing::info!("limits: {}", self.limits);
+        if self.is_open_to_all {
+            tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
+        }
+    }
+}
+
+/// A number of bytes as people write it, if it is a round one.
+fn bytes(count: usize) -> String {
+    match count {
+        count if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        count if count >= 1 << 10 && count % (1 << 10) == 0 => format!("{} KiB", count >> 10),
+        count => format!("{count} bytes"),
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Client`]: a peer as the shard knows it.
+
+use super::deadlines::Instant;
+use super::outbox::Outbox;
+use crate::dialect::Dialect;
+use crate::hub::Membership;
+use crate::protocol::Connection;
+
+/// One peer: its WebSocket state, what it has still to be sent, and where it listens.
+#[derive(Debug)]
+pub struct Client {
+    /// The state of its wire.
+    pub connection: Connection,
+    /// What it has still to be sent.
+    pub outbox: Outbox,
+    /// Where it listens, if it does.
+    pub membership: Option<Membership>,
+    /// Its earliest entry among the deadlines.
+    pub scheduled: Instant,
+    /// Bytes that it holds, in its outbox and its connection, as the shard last counted them.
+    pub held: u32,
+    /// What its messages mean.
+    pub dialect: Dialect,
+    /// It asked not to get its own publications back.
+    pub without_own: bool,
+    /// What is known about bytes it sent that were not read.
+    pub inbox: Inbox,
+    /// It was turned away at the door: its place among the bounded number of those comes back when it goes.
+    pub turned_away: bool,
+    /// Its last byte has been taken: it stands, or stood, among those whose write sides are to be shut down.
+    pub finished: bool,
+    /// Nothing more is to be done for it; it stands among the dying and is freed in *reap*.
+    pub dying: bool,
+}
+
+/// What is known about bytes that a client sent and that were not read.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// There may be some: no read has come back short since the latest event.
+    pub unread: bool,
+    /// The socket is among those to be read. Implies `unread`.
+    pub listed: bool,
+    /// The peer's end is over: a short read does not mean that the socket is drained, only its end does.
+    pub ending: bool,
+}
+
+/// One slab entry is what an idle client costs, next to a deadline (16 bytes) and its socket.
+const _: () = assert!(size_of::<Client>() <= 128, "an idle client stays within two cache lines");
+
+impl Client {
+    /// A client whose opening handshake begins.
+    pub fn new(connection: Connection) -> Client {
+        Client {
+            connection,
+            outbox: Outbox::default(),
+            membership: None,
+            scheduled: Instant::NEVER,
+            held: 0,
+            dialect: Dialect::Relay,
+            without_own: false,
+            inbox: Inbox::default(),
+            turned_away: false,
+            finished: false,
+            dying: false,
+        }
+    }
+}

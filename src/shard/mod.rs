@@ -1,0 +1,222 @@
+//! The server's logic: a [`Shard`] is everything one worker thread owns that is not a file descriptor.
+//!
+//! It is pure: bytes, mail and time go in, and what is to be written, mail and deadlines come out. A turn of the loop
+//! (`turn.rs`) calls it in a fixed order, a stage at a time; the files here follow those stages:
+//!
+//! | stage | here | inputs | outputs |
+//! |---|---|---|---|
+//! | *accept*, *read* | [`reading`] | `connect`, `turn_away`, `list_readable`, `receive`, `receive_eof`, `lose` | `next_to_read` |
+//! | *collect mail*, *seal*, *post* | [`mailing`] | `collect`, `seal` | `take_mail` |
+//! | *expire*, *reap*, the drain | [`closing`] | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
+//! | *flush* | [`writing`] | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
+//!
+//! Inputs never fail, and what a peer sends never panics. Inputs only *list* what is to be done with a client; it is
+//! written in *flush* and freed in *reap*, at one place each.
+
+mod client;
+mod clients;
+mod closing;
+mod deadlines;
+pub mod mail;
+mod mailing;
+mod outbox;
+mod reading;
+mod route;
+mod subscribing;
+mod writing;
+
+pub use deadlines::Instant;
+pub use outbox::{Plan, Slices};
+
+use crate::config::Config;
+use crate::hub::home::Homes;
+use crate::hub::subscriptions::Subscriptions;
+use crate::hub::{ClientKey, HashSeed, ShardId};
+use crate::limits::{self, Limits};
+use crate::metrics::Counters;
+use crate::protocol::Time;
+use clients::Clients;
+use closing::Drain;
+use deadlines::Deadlines;
+use mail::Batch;
+use outbox::Own;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use writing::Laps;
+
+/// Who a shard is among the others, and what all of them have in common.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The shard's number.
+    pub id: ShardId,
+    /// How many shards there are.
+    pub shards: usize,
+    /// The key with which channel names are hashed; the same on every shard.
+    pub seed: HashSeed,
+    /// What the operator chose.
+    pub config: Arc<Config>,
+}
+
+/// Bytes held, as counted where they change.
+#[derive(Debug, Default)]
+struct Retained {
+    /// In the logs. Invariant: the sum of what each retains.
+    logs: u64,
+    /// For single clients. Invariant: the sum of `Client::held`.
+    clients: u64,
+}
+
+/// Everything one worker thread owns that is not a file descriptor.
+#[derive(Debug)]
+pub struct Shard {
+    place: Place,
+    /// What a client's connection is bound by.
+    limits: Arc<Limits>,
+    /// The same for one that is being turned away: it lingers only briefly.
+    limits_at_the_door: Arc<Limits>,
+    counters: Arc<Counters>,
+
+    clients: Clients,
+    /// Those being told 503 at the door. Invariant: at most [`limits::REFUSALS_MAX`].
+    turned_away: usize,
+    subscriptions: Subscriptions,
+    homes: Homes,
+    deadlines: Deadlines,
+    drain: Drain,
+
+    /// Clients whose sockets are to be read. Each is there at most once (`Inbox::listed`).
+    readable: VecDeque<ClientKey>,
+    /// Clients to be written whatever the laps say: they have bytes of their own, have room again, or wait for what
+    /// they published themselves. Each is there at most once (`Outbox::listed`).
+    writable: VecDeque<ClientKey>,
+    laps: Laps,
+    /// Clients whose last byte has been written: their sockets' write sides are to be shut down.
+    finished: VecDeque<ClientKey>,
+    /// Clients to be freed in *reap*. Each is there once (`Client::dying`).
+    dying: Vec<ClientKey>,
+    /// Channels that somebody left empty, by when their interest ends, with their numbers and nonces.
+    abandoned: VecDeque<(Instant, u32, u32)>,
+    retained: Retained,
+    /// This turn's mail, by shard; a shard's mail to itself never leaves it.
+    outgoing: Vec<Batch>,
+
+    /// Empty between calls: replies are gathered here, so that sixteen echoes cost no allocation.
+    replies: Vec<u8>,
+    /// What a dialect answers when that is not the message itself.
+    scratch: Vec<u8>,
+    /// Boxes for clients' own bytes, to be used again.
+    #[expect(clippy::vec_box, reason = "they move between here and an Option<Box> in each client")]
+    spares: Vec<Box<Own>>,
+}
+
+impl Shard {
+    /// A shard without clients.
+    pub fn new(place: Place, counters: Arc<Counters>, now: Time) -> Shard {
+        let limits = place.config.limits.clone();
+        let linger_ms = limits.close_timeout_ms.min(limits::REFUSAL_LINGER_MS);
+        Shard {
+            limits_at_the_door: Arc::new(Limits { close_timeout_ms: linger_ms, ..limits.clone() }),
+            limits: Arc::new(limits),
+            counters,
+            clients: Clients::default(),
+            turned_away: 0,
+            subscriptions: Subscriptions::new(place.seed),
+            homes: Homes::new(place.seed),
+            deadlines: Deadlines::new(now),
+            drain: Drain::default(),
+            readable: VecDeque::new(),
+            writable: VecDeque::new(),
+            laps: Laps::new(place.config.limits.outbox_bytes_max),
+            finished: VecDeque::new(),
+            dying: Vec::new(),
+            abandoned: VecDeque::new(),
+            retained: Retained::default(),
+            outgoing: (0..place.shards).map(|_| Batch::new(place.id)).collect(),
+            replies: Vec::new(),
+            scratch: Vec::new(),
+            spares: Vec::new(),
+            place,
+        }
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.place.id
+    }
+
+    /// How many clients there are, those at the door included.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// What has been counted here.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether something can be done without waiting for an event. Unread sockets count if `may_read`.
+    pub fn has_work(&self, may_read: bool) -> bool {
+        !self.writable.is_empty()
+            || self.laps.is_going_on()
+            || !self.finished.is_empty()
+            || !self.dying.is_empty()
+            || (may_read && !self.readable.is_empty() && self.drain.lets_read())
+    }
+
+    /// Copies what the registry knows into the gauges; once a turn.
+    pub fn gauge(&self) {
+        self.counters.connections_open.set(self.clients.len() as u64);
+        self.counters.channels_open.set(self.subscriptions.len() as u64);
+        self.counters.bytes_retained.set(self.bytes_retained());
+    }
+
+    /// Bytes that peers make us hold: logs, clients' own bytes, messages and requests that are not whole yet.
+    pub fn bytes_retained(&self) -> u64 {
+        self.retained.logs + self.retained.clients + self.homes.open_bytes()
+    }
+
+    /// Counts anew what a client holds, after anything that may have changed it.
+    fn recount(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key) {
+            let held = (client.outbox.own_bytes() + client.connection.held_bytes()) as u32;
+            self.retained.clients = self.retained.clients + u64::from(held) - u64::from(client.held);
+            client.held = held;
+        }
+    }
+
+    /// Panics if an invariant does not hold. Looks at every client and channel: for tests.
+    pub fn check_invariants(&self) {
+        self.subscriptions.check_invariants();
+        self.homes.check_invariants();
+        let mut members = 0;
+        for (key, client) in self.clients.iter() {
+            if let Some(membership) = &client.membership {
+                let channel = self.subscriptions.get(membership.channel).expect("a member's channel is open");
+                assert_eq!(channel.subscribers().get(membership.slot as usize), Some(&key), "mirrored maps");
+                assert!(membership.cursor <= channel.log.end(), "a cursor stays within its log");
+                assert!(!client.outbox.is_sealed(), "a sealed client has left its log");
+                members += 1;
+            }
+            assert_eq!(self.readable.contains(&key), client.inbox.listed, "listed to be read");
+            assert_eq!(self.writable.contains(&key), client.outbox.listed, "listed to be written");
+            assert_eq!(self.dying.contains(&key), client.dying, "listed to be freed");
+            assert!(
+                client.inbox.unread || !client.inbox.listed,
+                "who is listed may have something to be read"
+            );
+            if let (Some(deadline), false) = (client.connection.deadline(), client.dying) {
+                assert!(client.scheduled <= self.deadlines.instant(deadline), "a deadline has its entry");
+            }
+        }
+        let subscribers: usize =
+            self.subscriptions.iter().map(|(_, channel)| channel.subscribers().len()).sum();
+        assert_eq!(members, subscribers, "nobody is subscribed twice, and nobody who is gone");
+        let held: u64 = self.clients.iter().map(|(_, client)| u64::from(client.held)).sum();
+        assert_eq!(self.retained.clients, held, "what clients hold is counted");
+        let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum();
+        assert_eq!(self.retained.logs, logs, "what logs hold is counted");
+        assert!(self.turned_away <= limits::REFUSALS_MAX);
+        assert!(self.replies.is_empty());
+        self.laps.check_invariants(&self.subscriptions);
+    }
+}

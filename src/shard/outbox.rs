@@ -1,0 +1,240 @@
+//! [`Outbox`]: what a client has still to be sent, and how far that has come.
+//!
+//! Two things wait to be written: the client's *own* bytes (responses, pongs, replies, its Close frame), always whole
+//! frames, and the stretch of its channel's log between its cursor and the end. A short write may leave the cursor
+//! inside a frame: the log is *torn* there, and the rest of that frame goes before anything else.
+//!
+//! ```text
+//!   log   ───frame───┬───fra│me───┬───frame───┤ end          written in this order:
+//!                    cursor ┘                                1. the rest of the torn frame
+//!   own   ───pong────┬───close────┤                          2. own bytes
+//!                                                            3. the log from the next frame on
+//! ```
+//!
+//! An outbox that is *sealed* has left the log; it holds the rest of a torn frame, what was its own, and a Close
+//! frame, and takes nothing more.
+
+use crate::hub::{ClientKey, FrameRest, Log, LogPosition};
+use arrayvec::ArrayVec;
+use std::io::IoSlice;
+
+/// What one write offers to a socket.
+pub type Slices<'s> = ArrayVec<IoSlice<'s>, { crate::limits::SLICES_PER_WRITE_MAX }>;
+
+/// What a client has still to be sent.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The client's own bytes; absent when there are none. Invariant: never empty of unwritten bytes.
+    own: Option<Box<Own>>,
+    /// The cursor may stand inside a frame. Invariant: false while part of `own` has been written.
+    torn: bool,
+    /// The latest write was short; the socket will say when there is room again.
+    pub blocked: bool,
+    /// Nothing may be appended any more.
+    sealed: bool,
+    /// The client stands among those to be written.
+    pub listed: bool,
+}
+
+/// A client's own bytes. Boxed, because most clients have none most of the time, and reused by the shard.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// The rest of the frame in which a sealed outbox left its log.
+    rest: Option<FrameRest>,
+    bytes: Vec<u8>,
+    /// How much of `rest` and `bytes`, taken as one, has been written.
+    written: usize,
+}
+
+impl Own {
+    fn rest(&self) -> &[u8] {
+        self.rest.as_ref().map_or(&[], FrameRest::as_slice)
+    }
+
+    /// Bytes of memory that it keeps when it is empty.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    fn unwritten(&self) -> usize {
+        self.rest().len() + self.bytes.len() - self.written
+    }
+}
+
+/// A subscriber's view of its log.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'l> {
+    /// The log of its channel.
+    pub log: &'l Log,
+    /// How far it has been written.
+    pub cursor: LogPosition,
+    /// The client itself, if its own publications are to be passed over.
+    pub without: Option<ClientKey>,
+}
+
+/// What a write was made of, in the order of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// So many bytes of the torn frame in the log, then so many of the client's own.
+    Own {
+        /// Bytes from the cursor to the end of the torn frame.
+        torn: usize,
+        /// The client's own bytes.
+        own: usize,
+    },
+    /// So many bytes of the log; 0 if the client has been sent everything, or is in no channel.
+    Log(usize),
+}
+
+impl Plan {
+    /// Bytes offered.
+    pub fn bytes(self) -> usize {
+        match self {
+            Plan::Own { torn, own } => torn + own,
+            Plan::Log(bytes) => bytes,
+        }
+    }
+}
+
+/// What a write has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// All that was offered was taken.
+    All,
+    /// The socket is full.
+    Short,
+}
+
+impl Outbox {
+    /// The client's own bytes that have not been written.
+    pub fn own_bytes(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| own.unwritten())
+    }
+
+    /// Whether a Close frame, or an HTTP response, has ended it.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Whether the cursor may stand inside a frame.
+    pub fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Appends whole frames of the client's own, emptying `bytes`. `spare` gives a box if one is needed.
+    pub fn push(&mut self, bytes: &mut Vec<u8>, spare: impl FnOnce() -> Box<Own>) {
+        debug_assert!(!self.sealed, "nothing follows a Close frame");
+        if bytes.is_empty() {
+            return;
+        }
+        let own = self.own.get_or_insert_with(spare);
+        if own.bytes.is_empty() {
+            std::mem::swap(&mut own.bytes, bytes);
+        } else {
+            own.bytes.append(bytes);
+        }
+    }
+
+    /// Ends the outbox: takes its own reference to the rest of a torn frame, so that the log can be left, then
+    /// appends `last`, the Close frame and what had to go before it. A second call changes nothing.
+    pub fn seal(&mut self, view: Option<View<'_>>, last: &mut Vec<u8>, spare: impl FnOnce() -> Box<Own>) {
+        if self.sealed {
+            debug_assert!(last.is_empty(), "nothing follows a Close frame");
+            return;
+        }
+        let rest = match view {
+            Some(view) if self.torn => Some(view.log.rest_of_frame(view.cursor)),
+            _ => None,
+        };
+        self.torn = false;
+        match rest {
+            Some(rest) if !rest.as_slice().is_empty() => {
+                let own = self.own.get_or_insert_with(spare);
+                debug_assert_eq!(own.written, 0, "own bytes are not begun inside a torn frame");
+                own.rest = Some(rest);
+                own.bytes.append(last);
+            }
+            _ => self.push(last, spare),
+        }
+        self.sealed = true;
+    }
+
+    /// Offers what is to be written next. `view` is the client's view of its log, if it is in a channel.
+    pub fn unwritten<'s>(&'s self, view: Option<View<'s>>, out: &mut Slices<'s>) -> Plan {
+        let Some(own) = &self.own else {
+            return Plan::Log(view.map_or(0, |view| view.slices(out)));
+        };
+        let torn = match view {
+            Some(View { log, cursor, .. }) if self.torn => log.slice_of_frame(cursor),
+            _ => &[],
+        };
+        let rest = own.rest();
+        for slice in [
+            torn,
+            &rest[own.written.min(rest.len())..],
+            &own.bytes[own.written.saturating_sub(rest.len()).min(own.bytes.len())..],
+        ] {
+            if !slice.is_empty() {
+                out.push(IoSlice::new(slice));
+            }
+        }
+        Plan::Own { torn: torn.len(), own: own.unwritten() }
+    }
+
+    /// Accounts for a write of `plan` of which `taken` bytes were taken. `log` is the client's log and cursor, if it
+    /// is in a channel. Gives back a box that is empty now.
+    pub fn written(
+        &mut self,
+        log: Option<(&mut Log, &mut LogPosition)>,
+        without: Option<ClientKey>,
+        plan: Plan,
+        taken: usize,
+    ) -> (Written, Option<Box<Own>>) {
+        let mut spare = None;
+        match plan {
+            Plan::Log(bytes) => {
+                if let Some((log, cursor)) = log {
+                    let to = match without {
+                        Some(own) => log.position_after(*cursor, own, taken),
+                        None => LogPosition(cursor.0 + taken as u64),
+                    };
+                    *cursor = log.advance(*cursor, to);
+                    self.torn = taken < bytes && (self.torn || taken > 0);
+                }
+            }
+            Plan::Own { torn, own } => {
+                if let (Some((log, cursor)), true) = (log, torn > 0) {
+                    *cursor = log.advance(*cursor, LogPosition(cursor.0 + taken.min(torn) as u64));
+                }
+                self.torn &= taken < torn;
+                if taken == torn + own {
+                    spare = self.own.take();
+                } else if let Some(own) = &mut self.own {
+                    own.written += taken.saturating_sub(torn);
+                }
+            }
+        }
+        if let Some(own) = &mut spare {
+            own.rest = None;
+            own.bytes.clear();
+            own.written = 0;
+        }
+        (if taken == plan.bytes() { Written::All } else { Written::Short }, spare)
+    }
+}
+
+impl<'l> View<'l> {
+    /// The log from the cursor on, as slices; how many bytes that is.
+    fn slices(self, out: &mut Slices<'l>) -> usize {
+        let room = out.remaining_capacity();
+        match self.without {
+            Some(own) => self.log.slices_without(self.cursor, own, room, out),
+            None => self.log.slices(self.cursor, room, out),
+        }
+    }
+
+    /// Bytes that the client has not been sent.
+    pub fn lag(self) -> u64 {
+        self.log.lag(self.cursor)
+    }
+}

@@ -1,0 +1,319 @@
+//! *accept* and *read*: how clients come in, and what their bytes do.
+
+use super::Shard;
+use super::client::Client;
+use super::mail::Mail;
+use super::route::{Route, route};
+use crate::dialect::{Command, Dialect, echo, relay};
+use crate::hub::subscriptions::Interest;
+use crate::hub::{ClientKey, Origin};
+use crate::limits;
+use crate::protocol::{
+    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time,
+    Timeout, Wants, append_message,
+};
+use std::mem;
+
+impl Shard {
+    /// The key that the next client will have.
+    pub fn next_key(&self) -> ClientKey {
+        self.clients.next_key()
+    }
+
+    /// A connection was accepted: its client, whose opening handshake begins.
+    pub fn connect(&mut self, now: Time) -> ClientKey {
+        self.counters.connections_accepted.add(1);
+        let key = self.clients.insert(Client::new(Connection::server(self.limits.clone(), now)));
+        self.reschedule(key);
+        key
+    }
+
+    /// A connection was accepted that is one too many: it is told so and lingers until that has arrived.
+    /// Only while [`may_turn_away`](Self::may_turn_away).
+    pub fn turn_away(&mut self, now: Time) -> ClientKey {
+        self.counters.connections_accepted.add(1);
+        self.counters.connections_turned_away.add(1);
+        self.turned_away += 1;
+        let connection = Connection::server(self.limits_at_the_door.clone(), now);
+        let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection) });
+        let full = Response::text(Status::SERVICE_UNAVAILABLE, "the server is full: try again later\n")
+            .with_header("Retry-After", "5");
+        self.respond(key, &full, now);
+        key
+    }
+
+    /// Whether there is a place for one more who is told that the server is full.
+    pub fn may_turn_away(&self) -> bool {
+        self.turned_away < limits::REFUSALS_MAX
+    }
+
+    /// Whether `key` is one that was turned away: it took no place among the connections.
+    pub fn is_turned_away(&self, key: ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.turned_away)
+    }
+
+    /// A socket has something to be read. `ending`: the peer's end, or an error, is part of it.
+    pub fn list_readable(&mut self, key: ClientKey, ending: bool) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.inbox.unread = true;
+            client.inbox.ending |= ending;
+            if !mem::replace(&mut client.inbox.listed, true) {
+                self.readable.push_back(key);
+            }
+        }
+    }
+
+    /// How many sockets are listed to be read.
+    pub fn listed_to_read(&self) -> usize {
+        self.readable.len()
+    }
+
+    /// The next socket to be read once. A client that is paused is passed over: it is listed again when it goes on.
+    pub fn next_to_read(&mut self) -> Option<ClientKey> {
+        if !self.drain.lets_read() {
+            return None;
+        }
+        while let Some(key) = self.readable.pop_front() {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.inbox.listed = false;
+                if !client.dying && !client.is_paused() {
+                    return Some(key);
+                }
+            }
+        }
+        None
+    }
+
+    /// The socket had nothing more to read. It says so itself when that changes.
+    pub fn drained(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.inbox.unread = false;
+        }
+    }
+
+    /// Bytes came from a client. `more`: the socket may have more of them.
+    pub fn receive(&mut self, key: ClientKey, bytes: &mut [u8], more: bool, now: Time) {
+        self.counters.bytes_read.add(bytes.len() as u64);
+        self.process(key, bytes, now);
+        let Some(client) = self.clients.get(key) else { return };
+        if more || client.inbox.ending {
+            self.list_readable(key, false);
+        } else {
+            self.drained(key);
+        }
+    }
+
+    /// The peer's end of the TCP connection came.
+    pub fn receive_eof(&mut self, key: ClientKey, now: Time) {
+        self.drained(key);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if let Some(Event::Closed(closure)) = client.connection.receive_eof(now) {
+            self.note_closure(key, &closure);
+        }
+        self.settle(key, now);
+    }
+
+    /// The socket failed: there is nobody to talk to.
+    pub fn lose(&mut self, key: ClientKey, now: Time) {
+        self.receive_eof(key, now);
+        self.let_die(key);
+    }
+
+    /// Feeds bytes to a client's connection and does what comes out.
+    pub(super) fn process(&mut self, key: ClientKey, mut input: &mut [u8], now: Time) {
+        let mut replies = mem::take(&mut self.replies);
+        while let Some(client) = self.clients.get_mut(key) {
+            match client.connection.next_event(&mut input, now, &mut replies) {
+                Some(Event::Message(message)) => self.say(key, &message, &mut replies),
+                Some(Event::Requested(request)) => self.answer(key, &request, now, &mut replies),
+                Some(Event::Closed(closure)) => self.note_closure(key, &closure),
+                // Only in the client role.
+                Some(Event::Accepted(_)) => {}
+                None => {
+                    if client.connection.wants() == Wants::Decision {
+                        client.connection.hold(input);
+                    }
+                    break;
+                }
+            }
+        }
+        self.reply(key, &mut replies);
+        self.replies = replies;
+        self.settle(key, now);
+    }
+
+    /// A client says something.
+    fn say(&mut self, key: ClientKey, message: &Message<'_>, replies: &mut Vec<u8>) {
+        self.counters.messages_received.add(1);
+        self.counters.message_bytes_received.add(message.payload.len() as u64);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let command = match client.dialect {
+            Dialect::Relay => {
+                relay::read(self.place.config.payload, message.kind, &message.payload, &mut self.scratch)
+            }
+            Dialect::Echo => echo::read(message.kind, &message.payload),
+        };
+        match command {
+            Command::Reply { kind, payload } => {
+                client.connection.send(kind, payload, replies);
+            }
+            Command::Reject { error } => {
+                self.counters.messages_rejected.add(1);
+                client.connection.send(crate::protocol::Kind::Text, error, replies);
+            }
+            Command::Publish { kind, payload } => {
+                let channel =
+                    client.membership.and_then(|membership| self.subscriptions.get(membership.channel));
+                let Some((Interest::Standing(home), home_shard)) =
+                    channel.map(|channel| (&channel.interest, channel.home_shard))
+                else {
+                    self.counters.publications_homeless.add(1);
+                    return;
+                };
+                if home_shard == self.place.id {
+                    let origin = Origin { shard: self.place.id, client: key };
+                    let position = self.homes.sequence(*home, origin, |_rendering, frames| {
+                        append_message(kind, payload, frames);
+                    });
+                    self.counters.publications.add(u64::from(position.is_some()));
+                    self.counters.publications_homeless.add(u64::from(position.is_none()));
+                } else {
+                    let batch = &mut self.outgoing[usize::from(home_shard.0)];
+                    let payload_len = payload.len() as u32;
+                    batch.mail.push(Mail::Publish { home: *home, client: key, kind, payload_len });
+                    batch.payloads.extend_from_slice(payload);
+                }
+            }
+        }
+    }
+
+    /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word.
+    fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match route(request, &self.place.config) {
+            Route::Respond(response) => {
+                if let Some(closure) = client.connection.respond(&response, now, replies) {
+                    self.note_closure(key, &closure);
+                }
+            }
+            Route::Echo => {
+                client.dialect = Dialect::Echo;
+                self.counters.handshakes_accepted.add(1);
+                let held = client.connection.accept(Agreement::default(), now, replies);
+                debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
+            }
+            Route::Relay { channel, without_own } => {
+                client.dialect = Dialect::Relay;
+                client.without_own = without_own;
+                if let Some(local) = self.find_or_await(&channel, key) {
+                    let held = self.admit(key, local, now, replies);
+                    debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
+                }
+            }
+        }
+    }
+
+    /// Answers a client, whatever it has asked so far, with an HTTP response.
+    pub(super) fn respond(&mut self, key: ClientKey, response: &Response, now: Time) {
+        let mut replies = mem::take(&mut self.replies);
+        if let Some(client) = self.clients.get_mut(key) {
+            if let Some(closure) = client.connection.respond(response, now, &mut replies) {
+                self.note_closure(key, &closure);
+            }
+            self.reply(key, &mut replies);
+        }
+        self.replies = replies;
+        self.settle(key, now);
+    }
+
+    /// Puts `replies` behind what a client has still to be sent, and seals the outbox if its connection has come to
+    /// an end.
+    pub(super) fn reply(&mut self, key: ClientKey, replies: &mut Vec<u8>) {
+        let Some(client) = self.clients.get_mut(key) else {
+            replies.clear();
+            return;
+        };
+        if client.outbox.is_sealed() {
+            debug_assert!(replies.is_empty(), "nothing follows a Close frame");
+            replies.clear();
+        } else if client.connection.is_over() {
+            self.seal_client(key, replies);
+        } else if !replies.is_empty() {
+            let spares = &mut self.spares;
+            client.outbox.push(replies, || spares.pop().unwrap_or_default());
+            self.list_writable(key);
+        }
+    }
+
+    /// Draws the conclusions from what a client's connection has become: when to look at it next, whether it has
+    /// too much to be sent, and whether nothing is left to be done.
+    pub(super) fn settle(&mut self, key: ClientKey, now: Time) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match client.connection.wants() {
+            Wants::Nothing => self.let_die(key),
+            Wants::FlushThenShutdown => self.finish_if_written(key),
+            Wants::Input | Wants::Decision => {}
+        }
+        self.recount(key);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let own_bytes = client.outbox.own_bytes();
+        if own_bytes > limits::OWN_BYTES_MARK && !client.outbox.is_sealed() {
+            // Nothing goes out while the mark is passed, so there is nothing to append.
+            client.connection.set_congested(true, &mut Vec::new());
+            if own_bytes > self.place.config.limits.outbox_bytes_max + limits::OWN_BYTES_BEYOND_OUTBOX {
+                self.counters.slow_consumers_closed.add(1);
+                self.fail(key, CloseCode::POLICY_VIOLATION, "too many answers not read", now);
+            }
+        }
+        self.reschedule(key);
+    }
+
+    /// Counts why a connection ended, and says it to whoever debugs.
+    pub(super) fn note_closure(&self, key: ClientKey, closure: &Closure) {
+        let counters = &self.counters;
+        tracing::debug!(client = %self.name(key), ?closure, "ended");
+        match closure {
+            Closure::Agreed(..) => counters.closed_cleanly.add(1),
+            Closure::Responded(Status::OK) => counters.pages_served.add(1),
+            Closure::Responded(_) | Closure::Refused(_) => counters.handshakes_refused.add(1),
+            Closure::Failed(_) => counters.protocol_failures.add(1),
+            Closure::TimedOut(Timeout::Handshake) => counters.handshakes_timed_out.add(1),
+            Closure::TimedOut(Timeout::Idle) => counters.idle_timeouts.add(1),
+            Closure::Dropped(_) | Closure::TimedOut(Timeout::Close) | Closure::Lost => {
+                counters.closed_abnormally.add(1)
+            }
+        }
+    }
+
+    /// The connection of `key` fails by our decision (RFC 6455 §7.1.7).
+    pub(super) fn fail(&mut self, key: ClientKey, code: CloseCode, reason: &str, now: Time) {
+        let mut last = mem::take(&mut self.replies);
+        tracing::info!(client = %self.name(key), code = code.number(), reason, "dropped");
+        if let Some(client) = self.clients.get_mut(key) {
+            if let Some(closure) = client.connection.fail(code, &CloseReason::new(reason), now, &mut last) {
+                self.note_closure(key, &closure);
+            }
+            self.reply(key, &mut last);
+        }
+        self.replies = last;
+        self.reschedule(key);
+    }
+
+    /// What logs call a client: its shard, slot and generation.
+    fn name(&self, key: ClientKey) -> String {
+        format!("{}.{}.{}", self.place.id.0, key.index, key.generation)
+    }
+}
+
+impl Client {
+    /// Not to be read for the time being: a decision is pending, or it takes its own bytes too slowly.
+    fn is_paused(&self) -> bool {
+        self.connection.wants() == Wants::Decision
+            || (self.outbox.own_bytes() > limits::OWN_BYTES_MARK && !self.outbox.is_sealed())
+    }
+
+    /// Not read although it may have sent something, and not by its own fault: it does not count as silent.
+    pub(super) fn is_kept_waiting(&self) -> bool {
+        self.inbox.unread && self.connection.is_open() && !self.is_paused()
+    }
+}

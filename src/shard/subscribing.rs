@@ -1,0 +1,165 @@
+//! How clients come into channels and leave them, and how long a channel's home is asked for its segments.
+//!
+//! A subscription is confirmed by the channel's home before the client gets its 101: who has it misses nothing that
+//! is published afterwards.
+
+use super::Shard;
+use super::client::Client;
+use super::mail::Mail;
+use crate::hub::channel::home_of;
+use crate::hub::subscriptions::{Interest, Membership};
+use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Rendering, ShardId};
+use crate::limits;
+use crate::protocol::{Agreement, Time, Wants};
+use std::mem;
+
+impl Shard {
+    /// The channel's number, if `client` can be admitted to it at once. Else the client is among those that wait
+    /// for its home's word.
+    pub(super) fn find_or_await(&mut self, name: &ChannelName, client: ClientKey) -> Option<u32> {
+        let rendering = Rendering::Relay;
+        let local = self.subscriptions.find(name, rendering).unwrap_or_else(|| self.open(name, rendering));
+        match &mut self.subscriptions.get_mut(local)?.interest {
+            Interest::Standing(_) => Some(local),
+            Interest::Awaited(waiting) => {
+                waiting.push(client);
+                None
+            }
+        }
+    }
+
+    /// Opens a channel and tells its home that we listen.
+    fn open(&mut self, name: &ChannelName, rendering: Rendering) -> u32 {
+        let home_shard = ShardId(home_of(name, self.place.shards, self.place.seed) as u16);
+        let local = self.subscriptions.open(name, rendering, home_shard);
+        let nonce = self.subscriptions.get(local).map_or(0, |channel| channel.nonce());
+        let listener = Listener { shard: self.place.id, local, nonce };
+        if home_shard == self.place.id {
+            let home = self.register(name, rendering, listener);
+            if let Some(channel) = self.subscriptions.get_mut(local) {
+                channel.interest = Interest::Standing(home);
+            }
+        } else {
+            let mail = Mail::Interest { name: name.clone(), rendering, listener };
+            self.outgoing[usize::from(home_shard.0)].mail.push(mail);
+        }
+        local
+    }
+
+    /// Takes down a listener's interest in a channel that is at home here.
+    pub(super) fn register(
+        &mut self,
+        name: &ChannelName,
+        rendering: Rendering,
+        listener: Listener,
+    ) -> HomeKey {
+        let outgoing = &mut self.outgoing;
+        let (home, _position) = self.homes.register(name, rendering, listener, |listener, _, segment| {
+            super::mailing::post_segment(outgoing, listener, segment);
+        });
+        home
+    }
+
+    /// The home's word: interest stands. Whoever waited for it is in.
+    pub(super) fn confirm(&mut self, local: u32, nonce: u32, home: HomeKey, now: Time) {
+        let Some(channel) = self.subscriptions.addressed(local, nonce) else { return };
+        let Interest::Awaited(waiting) = mem::replace(&mut channel.interest, Interest::Standing(home)) else {
+            return;
+        };
+        for &key in &waiting {
+            let still_waits = |client: &Client| client.connection.wants() == Wants::Decision;
+            if !self.clients.get(key).is_some_and(still_waits) {
+                continue;
+            }
+            let mut replies = mem::take(&mut self.replies);
+            let mut held = self.admit(key, local, now, &mut replies);
+            self.reply(key, &mut replies);
+            self.replies = replies;
+            self.process(key, &mut held, now);
+            self.list_if_unread(key);
+        }
+        self.abandon_if_empty(local);
+    }
+
+    /// `key` subscribes to an open channel and gets its 101. Returns what came behind its request.
+    pub(super) fn admit(&mut self, key: ClientKey, local: u32, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
+        let (Some(client), Some(channel)) = (self.clients.get_mut(key), self.subscriptions.get_mut(local))
+        else {
+            return Vec::new();
+        };
+        let (slot, cursor) = channel.join(key);
+        if client.without_own {
+            channel.log.watch_origins();
+        }
+        client.membership = Some(Membership { channel: local, slot, cursor });
+        self.counters.handshakes_accepted.add(1);
+        client.connection.accept(Agreement::default(), now, replies)
+    }
+
+    /// `key` leaves its channel, if it is in one.
+    pub(super) fn leave(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(Membership { channel: local, slot, cursor }) = client.membership.take() else { return };
+        let without_own = client.without_own;
+        let Some(channel) = self.subscriptions.get_mut(local) else { return };
+        if without_own {
+            channel.log.unwatch_origins();
+        }
+        let retained = channel.log.retained();
+        let moved = channel.leave(slot, cursor);
+        self.retained.logs -= retained - channel.log.retained();
+        if let Some(moved) = moved
+            && let Some(Membership { slot: moved_to, .. }) =
+                self.clients.get_mut(moved).and_then(|moved| moved.membership.as_mut())
+        {
+            *moved_to = slot;
+        }
+        self.laps.note(channel);
+        self.abandon_if_empty(local);
+    }
+
+    /// A channel without subscribers keeps its interest for a while, so that churn sends no mail.
+    fn abandon_if_empty(&mut self, local: u32) {
+        let Some(channel) = self.subscriptions.get(local) else { return };
+        if channel.subscribers().is_empty() {
+            let until = self.deadlines.now().plus(limits::INTEREST_LINGER_MS);
+            self.abandoned.push_back((until, local, channel.nonce()));
+        }
+    }
+
+    /// Withdraws our interest in channels that nobody here has listened to for a while.
+    pub(super) fn withdraw_abandoned(&mut self) {
+        let now = self.deadlines.now();
+        while let Some(&(until, local, nonce)) = self.abandoned.front()
+            && until <= now
+        {
+            self.abandoned.pop_front();
+            let Some(channel) = self.subscriptions.addressed(local, nonce) else { continue };
+            let Interest::Standing(home) = channel.interest else { continue };
+            if !channel.subscribers().is_empty() {
+                continue;
+            }
+            if channel.listed {
+                // Its number is still in the queue of laps, which will find nobody there.
+                self.abandon_if_empty(local);
+                continue;
+            }
+            let (rendering, home_shard) = (channel.rendering, channel.home_shard);
+            let listener = Listener { shard: self.place.id, local, nonce };
+            if home_shard == self.place.id {
+                self.homes.withdraw(home, rendering, listener);
+            } else {
+                let mail = Mail::Withdraw { home, rendering, listener };
+                self.outgoing[usize::from(home_shard.0)].mail.push(mail);
+            }
+            self.subscriptions.close(local);
+        }
+    }
+
+    /// Lists a client to be read that went on after a pause.
+    pub(super) fn list_if_unread(&mut self, key: ClientKey) {
+        if self.clients.get(key).is_some_and(|client| client.inbox.unread) {
+            self.list_readable(key, false);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! *flush*: who is written, in what order, and what a write has come to.
+//!
+//! Two queues. In the one stand clients that are to be written for a reason of their own (bytes of their own, room
+//! again, or they published and wait to see it). In the other stand channels with a lap going on, each of which has
+//! a quantum of writes before the next has its go. While there are laps, the first queue has at most half of a
+//! turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`] writes the turn goes round: who is
+//! written later then gets more messages in the same call.
+
+use super::Shard;
+use super::client::Client;
+use super::outbox::{Plan, Slices, View, Written};
+use crate::hub::ClientKey;
+use crate::hub::subscriptions::{Channel, Membership, Subscriptions};
+use crate::limits;
+use crate::protocol::{CloseCode, Time, Wants};
+use std::collections::VecDeque;
+use std::mem;
+
+/// Channels with a lap going on, and what this turn may still do for them.
+#[derive(Debug)]
+pub(super) struct Laps {
+    /// Channels with subscribers to visit, each once (`Channel::listed`).
+    queue: VecDeque<u32>,
+    /// Writes until the channel in front goes to the back.
+    quantum: usize,
+    writes_left: usize,
+    visits_left: usize,
+    /// Bytes by which a log may be ahead of its lap.
+    ahead_bytes_mark: u64,
+    /// How many channels' logs are ahead of their laps by more than that.
+    ahead: usize,
+}
+
+impl Laps {
+    pub(super) fn new(outbox_bytes_max: usize) -> Laps {
+        let ahead_bytes_mark = limits::LOG_AHEAD_BYTES_MARK.min(outbox_bytes_max / 2) as u64;
+        Laps {
+            queue: VecDeque::new(),
+            quantum: 0,
+            writes_left: 0,
+            visits_left: 0,
+            ahead_bytes_mark,
+            ahead: 0,
+        }
+    }
+
+    /// A channel has something for its subscribers.
+    pub(super) fn list(&mut self, local: u32, channel: &mut Channel) {
+        if !mem::replace(&mut channel.listed, true) {
+            self.queue.push_back(local);
+        }
+        self.note(channel);
+    }
+
+    /// Takes note of whether a channel's log is ahead of its lap, after anything that may have changed it.
+    pub(super) fn note(&mut self, channel: &mut Channel) {
+        let is_ahead = channel.ahead() > self.ahead_bytes_mark;
+        if mem::replace(&mut channel.counted_ahead, is_ahead) != is_ahead {
+            self.ahead = if is_ahead { self.ahead + 1 } else { self.ahead - 1 };
+        }
+    }
+
+    pub(super) fn is_going_on(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(super) fn check_invariants(&self, subscriptions: &Subscriptions) {
+        for (local, channel) in subscriptions.iter() {
+            assert_eq!(self.queue.contains(&local), channel.listed, "listed for a lap");
+            assert!(!channel.is_dirty() || channel.listed, "a lap that goes on is listed");
+        }
+        let ahead = subscriptions.iter().filter(|(_, channel)| channel.counted_ahead).count();
+        assert_eq!(self.ahead, ahead, "channels that are ahead");
+    }
+}
+
+impl Shard {
+    /// Whether fan-out is so far behind that nobody is to read sockets for publications until it has caught up.
+    pub fn is_ahead(&self) -> bool {
+        self.laps.ahead > 0
+    }
+
+    /// The budget of a turn's writes is renewed.
+    pub fn begin_flush(&mut self) {
+        self.laps.writes_left = limits::WRITES_PER_TURN_MAX;
+        self.laps.visits_left = limits::VISITS_PER_TURN_MAX;
+    }
+
+    /// The next client to be written, until the turn's budget is used up or nobody is left.
+    pub fn next_to_write(&mut self, now: Time) -> Option<ClientKey> {
+        loop {
+            let reserved = if self.laps.is_going_on() { limits::WRITES_PER_TURN_MAX / 2 } else { 0 };
+            if self.laps.writes_left > reserved
+                && let Some(key) = self.next_writable()
+            {
+                self.laps.writes_left -= 1;
+                return Some(key);
+            }
+            if self.laps.writes_left == 0 || !self.laps.is_going_on() {
+                return None;
+            }
+            match self.next_of_lap(now) {
+                Some(key) => {
+                    self.laps.writes_left -= 1;
+                    return Some(key);
+                }
+                None if self.laps.is_going_on() => return None,
+                None => {}
+            }
+        }
+    }
+
+    fn next_writable(&mut self) -> Option<ClientKey> {
+        while let Some(key) = self.writable.pop_front() {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.outbox.listed = false;
+                if !client.outbox.blocked {
+                    return Some(key);
+                }
+            }
+        }
+        None
+    }
+
+    /// The next subscriber, of the channel whose turn it is, that wants a write. None if no lap is going on or no
+    /// visits are left.
+    fn next_of_lap(&mut self, now: Time) -> Option<ClientKey> {
+        while let Some(&local) = self.laps.queue.front() {
+            if self.laps.visits_left == 0 {
+                return None;
+            }
+            let Some(key) = self.visit(local) else {
+                self.laps.queue.pop_front();
+                self.laps.quantum = 0;
+                continue;
+            };
+            self.laps.visits_left -= 1;
+            let Some(client) = self.clients.get(key) else { continue };
+            let lag = self.view(key, client).map_or(0, View::lag);
+            if client.outbox.blocked {
+                // Only a blocked client can be slow: who was not visited yet waits for us.
+                if lag > self.place.config.limits.outbox_bytes_max as u64 {
+                    self.close_slow_consumer(key, lag, now);
+                }
+                continue;
+            }
+            if lag == 0 && client.outbox.own_bytes() == 0 {
+                continue;
+            }
+            self.laps.quantum += 1;
+            if self.laps.quantum == limits::WRITES_PER_QUANTUM {
+                self.laps.quantum = 0;
+                self.laps.queue.rotate_left(1);
+            }
+            return Some(key);
+        }
+        None
+    }
+
+    /// The next subscriber on the lap of a channel; none if the lap is over, and then the channel is not listed.
+    fn visit(&mut self, local: u32) -> Option<ClientKey> {
+        let channel = self.subscriptions.get_mut(local)?;
+        let key = channel.visit();
+        channel.listed = key.is_some();
+        self.laps.note(channel);
+        key
+    }
+
+    fn close_slow_consumer(&mut self, key: ClientKey, lag: u64, now: Time) {
+        self.counters.slow_consumers_closed.add(1);
+        self.counters.slow_consumer_bytes_dropped.add(lag);
+        let limit = self.place.config.limits.outbox_bytes_max;
+        let reason = format!("slow consumer: {lag} bytes behind, {limit} allowed");
+        self.fail(key, CloseCode::POLICY_VIOLATION, &reason, now);
+    }
+
+    /// What a client is to be written next.
+    pub fn unwritten<'s>(&'s self, key: ClientKey, out: &mut Slices<'s>) -> Plan {
+        match self.clients.get(key) {
+            Some(client) => client.outbox.unwritten(self.view(key, client), out),
+            None => Plan::Log(0),
+        }
+    }
+
+    /// A client's view of its channel's log, if it is in one.
+    pub(super) fn view(&self, key: ClientKey, client: &Client) -> Option<View<'_>> {
+        let Membership { channel, cursor, .. } = client.membership?;
+        let log = &self.subscriptions.get(channel)?.log;
+        Some(View { log, cursor, without: client.without_own.then_some(key) })
+    }
+
+    /// A write of `plan` was taken up to `taken` bytes. Less than all of it means that the socket is full.
+    pub fn written(&mut self, key: ClientKey, plan: Plan, taken: usize, now: Time) {
+        self.counters.bytes_written.add(taken as u64);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let without = client.without_own.then_some(key);
+        let log = client.membership.as_mut().and_then(|Membership { channel, cursor, .. }| {
+            Some((&mut self.subscriptions.get_mut(*channel)?.log, cursor))
+        });
+        let retained = log.as_ref().map_or(0, |(log, _)| log.retained());
+        let (written, spare) = client.outbox.written(log, without, plan, taken);
+        if let Some(Membership { channel, .. }) = client.membership
+            && let Some(channel) = self.subscriptions.get(channel)
+        {
+            self.retained.logs -= retained - channel.log.retained();
+        }
+        if taken > 0 && client.inbox.unread {
+            // It is not read because it takes its answers slowly; taking some shows that it is alive.
+            client.connection.heard(now);
+        }
+        client.outbox.blocked = written == Written::Short;
+        if let Some(spare) = spare {
+            self.own_bytes_gone(key, spare);
+        }
+        self.recount(key);
+        let Some(client) = self.clients.get(key) else { return };
+        if client.outbox.blocked {
+            return;
+        }
+        if client.outbox.is_sealed() {
+            if client.outbox.own_bytes() == 0 {
+                self.finish_if_written(key);
+            } else {
+                self.list_writable(key);
+            }
+        } else if client.outbox.own_bytes() > 0 || self.view(key, client).is_some_and(|view| view.lag() > 0) {
+            self.list_writable(key);
+        } else {
+            self.caught_up(key, now);
+        }
+    }
+
+    /// A client's own bytes have all been written: it may be read again, and answered.
+    fn own_bytes_gone(&mut self, key: ClientKey, spare: Box<super::Own>) {
+        if self.spares.len() < limits::SPARES_MAX && spare.capacity() <= limits::SPARE_BYTES_MAX {
+            self.spares.push(spare);
+        }
+        let mut late_pong = mem::take(&mut self.replies);
+        if let Some(client) = self.clients.get_mut(key)
+            && !client.outbox.is_sealed()
+        {
+            client.connection.set_congested(false, &mut late_pong);
+            self.reply(key, &mut late_pong);
+        }
+        self.replies = late_pong;
+        self.list_if_unread(key);
+    }
+
+    /// Lists a client to be written, unless its socket has no room.
+    pub fn list_writable(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key)
+            && !client.outbox.blocked
+            && !mem::replace(&mut client.outbox.listed, true)
+        {
+            self.writable.push_back(key);
+        }
+    }
+
+    /// The socket has room again.
+    pub fn unblock(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key)
+            && mem::replace(&mut client.outbox.blocked, false)
+        {
+            self.list_writable(key);
+        }
+    }
+
+    /// The next client whose last byte has been taken by its socket.
+    pub fn next_to_shut_down(&mut self) -> Option<ClientKey> {
+        self.finished.pop_front()
+    }
+
+    /// Lists a client to have its write side shut down, if its connection wants that and its last byte was taken.
+    pub(super) fn finish_if_written(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key)
+            && client.connection.wants() == Wants::FlushThenShutdown
+            && client.outbox.own_bytes() == 0
+            && !mem::replace(&mut client.finished, true)
+        {
+            self.finished.push_back(key);
+        }
+    }
+
+    /// Seals a client's outbox with `last`, its Close frame or response and what goes before it; it leaves its
+    /// channel.
+    pub(super) fn seal_client(&mut self, key: ClientKey, last: &mut Vec<u8>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let view = client.membership.and_then(|Membership { channel, cursor, .. }| {
+            Some(View { log: &self.subscriptions.get(channel)?.log, cursor, without: None })
+        });
+        let spares = &mut self.spares;
+        client.outbox.seal(view, last, || spares.pop().unwrap_or_default());
+        self.leave(key);
+        self.list_writable(key);
+    }
+}

@@ -1,0 +1,353 @@
+//! One turn of the loop: `wait, accept, read, collect_mail, expire, seal, post, flush, reap`.
+//!
+//! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. The clock is read once a
+//! turn, right after the wait. Bytes leave only in *flush*; clients die only in *reap*.
+//!
+//! Sockets are edge-triggered: an event only lists what is to be done, and what is listed stays so until the socket
+//! has said that it is drained or full.
+
+use crate::hub::ClientKey;
+use crate::limits;
+use crate::mesh::{Mesh, Post, Wake};
+use crate::protocol::Time;
+use crate::shard::mail::Order;
+use crate::shard::{Shard, Slices};
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+/// What a turn needs of the world.
+pub trait Sockets {
+    /// Sleeps until something happens, but no longer than `timeout_ms`; without one, as long as it takes. What has
+    /// happened is appended to `ready`.
+    ///
+    /// # Errors
+    /// If events can no longer be had: the shard cannot go on.
+    fn wait(&mut self, timeout_ms: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// The time.
+    fn now(&mut self) -> Time;
+
+    /// How many listeners there are.
+    fn listeners(&self) -> usize;
+
+    /// Takes a connection from a listener's queue; from now on `key` means it.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<()>;
+
+    /// Stops listening.
+    fn close_listeners(&mut self);
+
+    /// Reads what has come, as much as fits; 0 at the peer's end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has come.
+    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much as there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room.
+    fn write(&mut self, client: ClientKey, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Tells the peer that nothing more will come.
+    fn shutdown_write(&mut self, client: ClientKey);
+
+    /// Closes a client's socket; its key means nothing from now on.
+    fn close(&mut self, client: ClientKey);
+}
+
+/// Something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// A listener's queue has got a connection.
+    Listener(usize),
+    /// A client's socket has changed.
+    Client {
+        /// Whose.
+        key: ClientKey,
+        /// There is something to be read.
+        readable: bool,
+        /// There is room again.
+        writable: bool,
+        /// Its end, or an error, is among what is to be read.
+        ending: bool,
+    },
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There will be another turn.
+    Serving,
+    /// The drain is over, and nobody is left.
+    Drained,
+}
+
+/// A shard with its sockets and its place in the mesh.
+pub struct EventLoop<S, W> {
+    shard: Shard,
+    sockets: S,
+    mesh: Arc<Mesh<W>>,
+    /// Listeners whose queues may hold connections.
+    pending: Vec<usize>,
+    /// Accepting is tried again then: the process had no descriptors or buffers left.
+    accept_retry: Option<Time>,
+    is_draining: bool,
+    /// What the mesh knows of our fan-out.
+    is_ahead: bool,
+    now: Time,
+    scratch: Vec<u8>,
+    ready: Vec<Ready>,
+    post: Post,
+}
+
+impl<S: Sockets, W: Wake> EventLoop<S, W> {
+    /// A loop whose first turn is to come. Listeners may have connections already.
+    pub fn new(shard: Shard, mut sockets: S, mesh: Arc<Mesh<W>>) -> EventLoop<S, W> {
+        EventLoop {
+            pending: (0..sockets.listeners()).collect(),
+            accept_retry: None,
+            is_draining: false,
+            is_ahead: false,
+            now: sockets.now(),
+            scratch: vec![0; limits::SCRATCH_BYTES],
+            ready: Vec::new(),
+            post: Post::default(),
+            shard,
+            sockets,
+            mesh,
+        }
+    }
+
+    /// The shard, for those who check it from outside.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The sockets, for those who made them up.
+    pub fn sockets(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// One turn.
+    ///
+    /// # Errors
+    /// If events can no longer be had.
+    pub fn turn(&mut self) -> io::Result<Progress> {
+        self.wait()?;
+        self.accept();
+        self.read();
+        self.collect_mail();
+        self.shard.expire(self.now);
+        self.shard.seal();
+        self.note_ahead();
+        self.post();
+        self.flush();
+        self.note_ahead();
+        self.reap();
+        self.shard.gauge();
+        Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout_ms = if self.shard.has_work(self.mesh.may_read()) || self.can_accept() {
+            Some(0)
+        } else {
+            let retry_ms = self
+                .accept_retry
+                .map(|retry| if self.now.reached(retry) { 0 } else { u64::from(retry.since(self.now)) });
+            [self.shard.ms_to_next_deadline(), retry_ms].into_iter().flatten().min()
+        };
+        self.ready.clear();
+        self.sockets.wait(timeout_ms, &mut self.ready)?;
+        self.now = self.sockets.now();
+        for &ready in &self.ready {
+            match ready {
+                Ready::Listener(listener) if self.pending.contains(&listener) => {}
+                Ready::Listener(listener) => self.pending.push(listener),
+                Ready::Client { key, readable, writable, ending } => {
+                    if writable {
+                        self.shard.unblock(key);
+                    }
+                    if readable || ending {
+                        self.shard.list_readable(key, ending);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether accepting could get anywhere at once.
+    fn can_accept(&self) -> bool {
+        !self.pending.is_empty()
+            && self.accept_retry.is_none()
+            && (self.mesh.has_room() || self.shard.may_turn_away())
+    }
+
+    fn accept(&mut self) {
+        if self.accept_retry.is_some_and(|retry| self.now.reached(retry)) {
+            self.accept_retry = None;
+        }
+        for _ in 0..self.pending.len() {
+            if !self.can_accept() {
+                return;
+            }
+            let listener = self.pending.remove(0);
+            if self.accept_some(listener) {
+                self.pending.push(listener);
+            }
+        }
+    }
+
+    /// Accepts from one listener; whether its queue may hold more.
+    fn accept_some(&mut self, listener: usize) -> bool {
+        for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
+            if !self.can_accept_one() {
+                return true;
+            }
+            match self.sockets.accept(listener, self.shard.next_key()) {
+                Ok(()) => {
+                    // The place is taken only now: a connection that is not there takes none.
+                    if self.mesh.admit() {
+                        self.shard.connect(self.now);
+                    } else {
+                        self.shard.turn_away(self.now);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    self.pause_accepting(&error);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    fn can_accept_one(&self) -> bool {
+        self.accept_retry.is_none() && self.shard.may_turn_away()
+    }
+
+    /// The process has no descriptors or buffers left. Those who are in go on; accepting waits.
+    fn pause_accepting(&mut self, error: &io::Error) {
+        self.shard.counters().accept_pauses.add(1);
+        if self.shard.counters().accept_pauses.get().is_power_of_two() {
+            tracing::warn!(%error, retry_ms = limits::ACCEPT_RETRY_MS, "cannot accept connections: raise the limit of \
+                open files (ulimit -n) or lower --max-connections");
+        }
+        self.accept_retry = Some(self.now.plus(limits::ACCEPT_RETRY_MS));
+    }
+
+    fn read(&mut self) {
+        // Those who are listed again while we read wait for the next turn.
+        for _ in 0..self.shard.listed_to_read() {
+            if !self.mesh.may_read() {
+                return;
+            }
+            let Some(key) = self.shard.next_to_read() else { return };
+            match self.sockets.read(key, &mut self.scratch) {
+                Ok(0) => self.shard.receive_eof(key, self.now),
+                Ok(read) => {
+                    let more = read == self.scratch.len();
+                    self.shard.receive(key, &mut self.scratch[..read], more, self.now);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => self.shard.drained(key),
+                    ErrorKind::Interrupted => self.shard.list_readable(key, false),
+                    _ => self.shard.lose(key, self.now),
+                },
+            }
+        }
+    }
+
+    fn collect_mail(&mut self) {
+        self.mesh.collect(self.shard.id(), &mut self.post);
+        for batch in self.post.batches.drain(..) {
+            self.shard.collect(batch, self.now);
+        }
+        for order in self.post.orders.drain(..) {
+            match order {
+                Order::Drain => self.is_draining = true,
+            }
+        }
+        if self.is_draining && self.sockets.listeners() > 0 {
+            self.stop_listening();
+        }
+    }
+
+    /// Takes what the listeners' queues hold, closes them, and lets the shard drain.
+    fn stop_listening(&mut self) {
+        for listener in 0..self.sockets.listeners() {
+            while self.accept_some(listener) && self.can_accept_one() {}
+        }
+        self.pending.clear();
+        self.accept_retry = None;
+        self.sockets.close_listeners();
+        self.shard.drain(self.now);
+    }
+
+    fn post(&mut self) {
+        while let Some((to, batch)) = self.shard.take_mail() {
+            self.mesh.post(to, batch);
+        }
+    }
+
+    /// Tells the mesh if our fan-out has fallen behind or has caught up.
+    fn note_ahead(&mut self) {
+        if self.is_ahead != self.shard.is_ahead() {
+            self.is_ahead = !self.is_ahead;
+            self.mesh.note_ahead(self.is_ahead);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.shard.begin_flush();
+        while let Some(key) = self.shard.next_to_write(self.now) {
+            let mut slices = Slices::new();
+            let plan = self.shard.unwritten(key, &mut slices);
+            let taken = if slices.is_empty() { Ok(0) } else { self.sockets.write(key, &slices) };
+            drop(slices);
+            match taken {
+                Ok(taken) => self.shard.written(key, plan, taken, self.now),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => self.shard.written(key, plan, 0, self.now),
+                    ErrorKind::Interrupted => self.shard.list_writable(key),
+                    _ => self.shard.lose(key, self.now),
+                },
+            }
+        }
+        while let Some(key) = self.shard.next_to_shut_down() {
+            self.sockets.shutdown_write(key);
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some(key) = self.shard.next_dead() {
+            self.sockets.close(key);
+            if !self.shard.is_turned_away(key) {
+                self.mesh.release();
+            }
+            self.shard.forget(key);
+            // A descriptor is free again.
+            self.accept_retry = None;
+        }
+    }
+}
+
+/// Whether an error of `accept` is about the one connection that was taken, and the next may be well (accept(2)).
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+    )
+}
