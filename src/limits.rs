@@ -79,8 +79,9 @@ pub const INTEREST_LINGER_MS: u32 = 5_000;
 /// Bytes of a worker's receive buffer: a 64 KiB frame and its header fit several times over.
 pub const SCRATCH_BYTES: usize = 256 << 10;
 
-/// Bytes read from one client in a turn; who has more stays listed. One read of the scratch buffer.
-pub const READ_BYTES_PER_TURN_MAX: usize = SCRATCH_BYTES;
+/// Bytes read in a turn, over all clients, before the turn goes on: what they publish is fanned out, and fan-out that
+/// falls behind is noticed, before more is taken in. Of one client a turn reads what fits the scratch buffer once.
+pub const READ_BYTES_PER_TURN_MAX: usize = 4 * SCRATCH_BYTES;
 
 /// Connections accepted in a turn on one listener; more stay in the kernel's queue until the next.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;

@@ -78,7 +78,8 @@ impl Server {
         let started = Instant::now();
         let sockets = listeners
             .into_iter()
-            .map(|listeners| Worker::new(listeners, started))
+            .enumerate()
+            .map(|(number, listeners)| Worker::new(ShardId(number as u16), listeners, started))
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
         let mesh = Arc::new(Mesh::new(wakers, config.connections_max));

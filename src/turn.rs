@@ -94,7 +94,6 @@ pub struct EventLoop<S, W> {
     pending: Vec<usize>,
     /// Accepting is tried again then: the process had no descriptors or buffers left.
     accept_retry: Option<Time>,
-    is_draining: bool,
     /// What the mesh knows of our fan-out.
     is_ahead: bool,
     now: Time,
@@ -109,7 +108,6 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         EventLoop {
             pending: (0..sockets.listeners()).collect(),
             accept_retry: None,
-            is_draining: false,
             is_ahead: false,
             now: sockets.now(),
             scratch: vec![0; limits::SCRATCH_BYTES],
@@ -145,8 +143,8 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.note_ahead();
         self.post();
         self.flush();
-        self.note_ahead();
         self.reap();
+        self.note_ahead();
         self.shard.gauge();
         Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
     }
@@ -205,31 +203,34 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// Accepts from one listener; whether its queue may hold more.
     fn accept_some(&mut self, listener: usize) -> bool {
         for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
-            if !self.can_accept_one() {
+            // The place is taken first: other workers accept too.
+            let has_place = self.mesh.admit();
+            if !has_place && !self.shard.may_turn_away() {
                 return true;
             }
-            match self.sockets.accept(listener, self.shard.next_key()) {
+            let error = match self.sockets.accept(listener, self.shard.next_key()) {
+                Ok(()) if has_place => {
+                    self.shard.connect(self.now);
+                    continue;
+                }
                 Ok(()) => {
-                    // The place is taken only now: a connection that is not there takes none.
-                    if self.mesh.admit() {
-                        self.shard.connect(self.now);
-                    } else {
-                        self.shard.turn_away(self.now);
-                    }
+                    self.shard.turn_away(self.now);
+                    continue;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    self.pause_accepting(&error);
-                    return true;
-                }
+                Err(error) => error,
+            };
+            if has_place {
+                self.mesh.release();
+            }
+            if error.kind() == ErrorKind::WouldBlock {
+                return false;
+            }
+            if !concerns_one_connection(&error) {
+                self.pause_accepting(&error);
+                return true;
             }
         }
         true
-    }
-
-    fn can_accept_one(&self) -> bool {
-        self.accept_retry.is_none() && self.shard.may_turn_away()
     }
 
     /// The process has no descriptors or buffers left. Those who are in go on; accepting waits.
@@ -243,15 +244,17 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 
     fn read(&mut self) {
+        let mut budget_bytes = limits::READ_BYTES_PER_TURN_MAX;
         // Those who are listed again while we read wait for the next turn.
         for _ in 0..self.shard.listed_to_read() {
-            if !self.mesh.may_read() {
+            if budget_bytes == 0 || !self.mesh.may_read() {
                 return;
             }
             let Some(key) = self.shard.next_to_read() else { return };
             match self.sockets.read(key, &mut self.scratch) {
                 Ok(0) => self.shard.receive_eof(key, self.now),
                 Ok(read) => {
+                    budget_bytes = budget_bytes.saturating_sub(read);
                     let more = read == self.scratch.len();
                     self.shard.receive(key, &mut self.scratch[..read], more, self.now);
                 }
@@ -269,12 +272,13 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         for batch in self.post.batches.drain(..) {
             self.shard.collect(batch, self.now);
         }
+        let mut is_ordered_to_drain = false;
         for order in self.post.orders.drain(..) {
             match order {
-                Order::Drain => self.is_draining = true,
+                Order::Drain => is_ordered_to_drain = true,
             }
         }
-        if self.is_draining && self.sockets.listeners() > 0 {
+        if is_ordered_to_drain {
             self.stop_listening();
         }
     }
@@ -282,7 +286,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// Takes what the listeners' queues hold, closes them, and lets the shard drain.
     fn stop_listening(&mut self) {
         for listener in 0..self.sockets.listeners() {
-            while self.accept_some(listener) && self.can_accept_one() {}
+            while self.accept_some(listener) && self.accept_retry.is_none() && self.shard.may_turn_away() {}
         }
         self.pending.clear();
         self.accept_retry = None;

@@ -1,7 +1,7 @@
 //! A worker: one thread with one shard, its sockets on mio, the only clock and the only system calls of the data
 //! plane.
 
-use crate::hub::ClientKey;
+use crate::hub::{ClientKey, Origin, ShardId};
 use crate::mesh::{Mesh, Wake};
 use crate::net::transport::Transport;
 use crate::protocol::Time;
@@ -30,6 +30,7 @@ impl Wake for Waker {
 
 /// The sockets of one worker.
 pub struct Worker {
+    id: ShardId,
     poll: Poll,
     events: Events,
     listeners: Vec<TcpListener>,
@@ -39,11 +40,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with these listeners; time counts from `started`. The waker ends its sleep.
+    /// The worker of shard `id`, with these listeners; time counts from `started`. The waker ends its sleep.
     ///
     /// # Errors
     /// If the system has no room for another poll.
-    pub fn new(listeners: Vec<std::net::TcpListener>, started: Instant) -> io::Result<(Worker, Waker)> {
+    pub fn new(
+        id: ShardId,
+        listeners: Vec<std::net::TcpListener>,
+        started: Instant,
+    ) -> io::Result<(Worker, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let mut listeners: Vec<TcpListener> = listeners.into_iter().map(TcpListener::from_std).collect();
@@ -51,7 +56,7 @@ impl Worker {
             poll.registry().register(listener, listener_token(number), Interest::READABLE)?;
         }
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok((Worker { poll, events, listeners, transports: Vec::new(), started }, waker))
+        Ok((Worker { id, poll, events, listeners, transports: Vec::new(), started }, waker))
     }
 
     /// Serves until the drain is over.
@@ -113,7 +118,7 @@ impl Sockets for Worker {
         let (stream, peer) = listener.accept()?;
         let mut transport = Transport::Plain(stream);
         transport.register(self.poll.registry(), client_token(key))?;
-        tracing::debug!(client = ?key, %peer, "accepted");
+        tracing::debug!(client = %Origin { shard: self.id, client: key }, %peer, "accepted");
         let index = key.index as usize;
         if index >= self.transports.len() {
             self.transports.resize_with(index + 1, || None);

@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Address and port to listen on; repeatable; IPv6 as [::1]:8080; [::] takes IPv4 too
+    /// Address and port to listen on; repeatable; IPv6 as [`::1`]:8080; [::] takes IPv4 too
     #[arg(
         long,
         value_name = "ADDR",
@@ -54,7 +54,7 @@ pub(crate) struct ServeArguments {
     /// What may be published: anything, JSON text, or {"username": string, "text": string}
     #[arg(long, value_enum, value_name = "POLICY", env = "FANWIRE_PAYLOAD", default_value = "any")]
     payload: Payload,
-    /// Origin whose pages may connect, as https://example.org, exactly; repeatable; * for all [default: the same
+    /// Origin whose pages may connect, as <https://example.org>, exactly; repeatable; * for all [default: the same
     /// origin as the Host header's; who sends no Origin is not a browser and may always]
     #[arg(long, value_name = "ORIGIN", env = "FANWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,

@@ -40,6 +40,7 @@ pub use home::{HomeKey, Homes, Listener};
 pub use log::{FrameRest, Log, LogPosition};
 pub use subscriptions::{Channel, Interest, Membership, Subscriptions};
 
+use std::fmt;
 use std::sync::Arc;
 
 /// The number of a shard, from 0.
@@ -93,6 +94,14 @@ pub struct Origin {
     pub shard: ShardId,
     /// The client, as its shard knows it.
     pub client: ClientKey,
+}
+
+/// What logs call a client: the numbers of its shard, slot and tenancy, as `0.17.3`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Origin { shard, client } = self;
+        write!(f, "{}.{}.{}", shard.0, client.index, client.generation)
+    }
 }
 
 /// Frames of one channel in one rendering, sequenced in one turn, ready for the wire; shared, never changed.

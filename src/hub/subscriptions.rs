@@ -169,7 +169,10 @@ impl Channel {
         if self.is_dirty() { self.log.end().0 - self.lap.began.0 } else { 0 }
     }
 
-    /// Panics if an invariant does not hold.
+    /// Checks what the fields promise; for tests.
+    ///
+    /// # Panics
+    /// If an invariant does not hold.
     pub fn check_invariants(&self) {
         self.log.check_invariants();
         let count = self.subscribers.len() as u32;
@@ -263,7 +266,10 @@ impl Subscriptions {
             .filter_map(|(local, channel)| Some((local as u32, channel.as_ref()?)))
     }
 
-    /// Panics if an invariant does not hold.
+    /// Checks what the fields promise; for tests.
+    ///
+    /// # Panics
+    /// If an invariant does not hold.
     pub fn check_invariants(&self) {
         assert_eq!(self.by_name.len() + self.vacant.len(), self.channels.len());
         for (local, channel) in self.iter() {

@@ -8,7 +8,8 @@ use crate::protocol::Connection;
 
 /// One peer: its WebSocket state, what it has still to be sent, and where it listens.
 #[derive(Debug)]
-pub struct Client {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
+pub(super) struct Client {
     /// The state of its wire.
     pub connection: Connection,
     /// What it has still to be sent.
@@ -35,7 +36,7 @@ pub struct Client {
 
 /// What is known about bytes that a client sent and that were not read.
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub(super) struct Inbox {
     /// There may be some: no read has come back short since the latest event.
     pub unread: bool,
     /// The socket is among those to be read. Implies `unread`.
@@ -49,7 +50,7 @@ const _: () = assert!(size_of::<Client>() <= 128, "an idle client stays within t
 
 impl Client {
     /// A client whose opening handshake begins.
-    pub fn new(connection: Connection) -> Client {
+    pub(super) fn new(connection: Connection) -> Client {
         Client {
             connection,
             outbox: Outbox::default(),

@@ -5,7 +5,7 @@ use crate::hub::ClientKey;
 
 /// All clients of a shard by key.
 #[derive(Debug, Default)]
-pub struct Clients {
+pub(super) struct Clients {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
 }
@@ -19,14 +19,14 @@ struct Slot {
 
 impl Clients {
     /// The key that the next client will have.
-    pub fn next_key(&self) -> ClientKey {
+    pub(super) fn next_key(&self) -> ClientKey {
         let index = self.vacant.last().copied().unwrap_or(self.slots.len() as u32);
         let generation = self.slots.get(index as usize).map_or(0, |slot| slot.generation);
         ClientKey { index, generation }
     }
 
     /// Adds a client; its key is what `next_key` said.
-    pub fn insert(&mut self, client: Client) -> ClientKey {
+    pub(super) fn insert(&mut self, client: Client) -> ClientKey {
         let key = self.next_key();
         if self.vacant.pop().is_some() {
             self.slots[key.index as usize].client = Some(client);
@@ -37,7 +37,7 @@ impl Clients {
     }
 
     /// Takes a client out; its key finds nobody from now on.
-    pub fn remove(&mut self, key: ClientKey) -> Option<Client> {
+    pub(super) fn remove(&mut self, key: ClientKey) -> Option<Client> {
         let slot = self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)?;
         let client = slot.client.take()?;
         slot.generation = slot.generation.wrapping_add(1);
@@ -46,28 +46,28 @@ impl Clients {
     }
 
     /// The client with this key, if it is still there.
-    pub fn get(&self, key: ClientKey) -> Option<&Client> {
+    pub(super) fn get(&self, key: ClientKey) -> Option<&Client> {
         self.slots.get(key.index as usize).filter(|slot| slot.generation == key.generation)?.client.as_ref()
     }
 
     /// The client with this key, if it is still there.
-    pub fn get_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
+    pub(super) fn get_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
         let slot = self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)?;
         slot.client.as_mut()
     }
 
     /// How many clients there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.slots.len() - self.vacant.len()
     }
 
     /// Whether there is no client.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The clients with their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             Some((ClientKey { index: index as u32, generation: slot.generation }, slot.client.as_ref()?))
         })

@@ -45,6 +45,11 @@ impl Drain {
         matches!(self.stage, Stage::Serving | Stage::Leaving { .. })
     }
 
+    /// Whether clients are being told goodbye. Who has not been yet is not read: what it says comes too late.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving { .. })
+    }
+
     /// Another shard has come past a barrier.
     pub(super) fn pass(&mut self, barrier: Barrier) {
         match barrier {
@@ -149,7 +154,7 @@ impl Shard {
 
     /// Whether the drain is over and no client is left.
     pub fn is_drained(&self) -> bool {
-        matches!(self.drain.stage, Stage::Leaving { .. }) && self.clients.is_empty()
+        self.drain.is_leaving() && self.clients.is_empty()
     }
 
     fn post_barrier(&mut self, barrier: Barrier) {
@@ -182,13 +187,15 @@ impl Shard {
             if !rest.is_empty() {
                 tracing::warn!(clients = rest.len(), "cut off: they did not take their goodbye in time");
             }
-            rest.into_iter().for_each(|key| self.let_die(key));
+            for key in rest {
+                self.let_die(key);
+            }
         }
     }
 
     /// A client has been written all there is for it.
     pub(super) fn caught_up(&mut self, key: ClientKey, now: Time) {
-        if matches!(self.drain.stage, Stage::Leaving { .. }) {
+        if self.drain.is_leaving() {
             self.say_goodbye(key, now);
         }
     }
@@ -213,6 +220,7 @@ impl Shard {
             }
             self.replies = last;
             self.settle(key, now);
+            self.list_if_unread(key);
         }
     }
 }

@@ -26,7 +26,7 @@ impl Instant {
 
 /// The deadlines of one shard's clients.
 #[derive(Debug)]
-pub struct Deadlines {
+pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, ClientKey)>>,
     now: Instant,
 }
@@ -36,29 +36,29 @@ const HEAP_LEN_FREE: usize = 1024;
 
 impl Deadlines {
     /// No deadlines yet, and no time has passed.
-    pub fn new(now: Time) -> Deadlines {
+    pub(super) fn new(now: Time) -> Deadlines {
         Deadlines { heap: BinaryHeap::new(), now: Instant(u64::from(now.0)) }
     }
 
     /// Time goes on. `now` may have wrapped since the last call, but not twice.
-    pub fn advance(&mut self, now: Time) {
+    pub(super) fn advance(&mut self, now: Time) {
         self.now = Instant(self.now.0 + u64::from(now.0.wrapping_sub(self.now.0 as u32)));
     }
 
     /// The time of the latest `advance`.
-    pub fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.now
     }
 
     /// What `time`, at most 24 days before or after now, is on the scale that does not wrap.
-    pub fn instant(&self, time: Time) -> Instant {
+    pub(super) fn instant(&self, time: Time) -> Instant {
         let from_now = time.0.wrapping_sub(self.now.0 as u32).cast_signed();
         Instant(self.now.0.saturating_add_signed(i64::from(from_now)))
     }
 
     /// `client` is to be looked at when `deadline` comes, or earlier. `scheduled` is the client's memory of its
     /// earliest entry.
-    pub fn schedule(&mut self, client: ClientKey, deadline: Time, scheduled: &mut Instant) {
+    pub(super) fn schedule(&mut self, client: ClientKey, deadline: Time, scheduled: &mut Instant) {
         let deadline = self.instant(deadline);
         if deadline < *scheduled {
             *scheduled = deadline;
@@ -67,7 +67,7 @@ impl Deadlines {
     }
 
     /// An entry that is due, if there is one. It counts only if it is the one that the client remembers.
-    pub fn pop_due(&mut self) -> Option<(Instant, ClientKey)> {
+    pub(super) fn pop_due(&mut self) -> Option<(Instant, ClientKey)> {
         let Reverse((at, _)) = self.heap.peek()?;
         if *at > self.now {
             return None;
@@ -76,26 +76,16 @@ impl Deadlines {
     }
 
     /// When the next entry is due.
-    pub fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Drops entries that nobody remembers once they outnumber the clients, so that connections that come and go
     /// leave nothing behind. `remembered` says what a client's earliest entry is, if the client is still there.
-    pub fn clean(&mut self, clients: usize, remembered: impl Fn(ClientKey) -> Option<Instant>) {
+    pub(super) fn clean(&mut self, clients: usize, remembered: impl Fn(ClientKey) -> Option<Instant>) {
         if self.heap.len() > HEAP_LEN_FREE + 2 * clients {
             self.heap.retain(|Reverse((at, client))| remembered(*client) == Some(*at));
         }
-    }
-
-    /// How many entries there are.
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether there is no entry.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
     }
 }
 
@@ -110,7 +100,7 @@ mod tests {
         let (mut deadlines, mut scheduled) = (Deadlines::new(Time(0)), Instant::NEVER);
         deadlines.schedule(ANN, Time(100), &mut scheduled);
         deadlines.schedule(ANN, Time(200), &mut scheduled);
-        assert_eq!((deadlines.len(), scheduled), (1, Instant(100)));
+        assert_eq!((deadlines.heap.len(), scheduled), (1, Instant(100)));
     }
 
     #[test]
@@ -118,7 +108,7 @@ mod tests {
         let (mut deadlines, mut scheduled) = (Deadlines::new(Time(0)), Instant::NEVER);
         deadlines.schedule(ANN, Time(100), &mut scheduled);
         deadlines.schedule(ANN, Time(50), &mut scheduled);
-        assert_eq!((deadlines.len(), scheduled), (2, Instant(50)));
+        assert_eq!((deadlines.heap.len(), scheduled), (2, Instant(50)));
         deadlines.advance(Time(49));
         assert_eq!(deadlines.pop_due(), None);
         deadlines.advance(Time(100));
@@ -144,6 +134,6 @@ mod tests {
             deadlines.schedule(ClientKey { index, generation: 0 }, Time(10_000), &mut scheduled);
         }
         deadlines.clean(3, |client| (client.index < 3).then_some(Instant(10_000)));
-        assert_eq!(deadlines.len(), 3);
+        assert_eq!(deadlines.heap.len(), 3);
     }
 }

@@ -26,7 +26,7 @@ impl Shard {
                 }
                 Mail::Confirm { local, nonce, home } => self.confirm(local, nonce, home, now),
                 Mail::Withdraw { home, rendering, listener } => {
-                    self.homes.withdraw(home, rendering, listener)
+                    self.homes.withdraw(home, rendering, listener);
                 }
                 Mail::Publish { home, client, kind, payload_len } => {
                     let Some((payload, rest)) = payloads.split_at_checked(payload_len as usize) else {

@@ -5,10 +5,10 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | [`reading`] | `connect`, `turn_away`, `list_readable`, `receive`, `receive_eof`, `lose` | `next_to_read` |
-//! | *collect mail*, *seal*, *post* | [`mailing`] | `collect`, `seal` | `take_mail` |
-//! | *expire*, *reap*, the drain | [`closing`] | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
-//! | *flush* | [`writing`] | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
+//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_eof`, `lose` | `next_to_read` |
+//! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
+//! | *expire*, *reap*, the drain | `closing.rs` | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
+//! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
 //!
 //! Inputs never fail, and what a peer sends never panics. Inputs only *list* what is to be done with a client; it is
 //! written in *flush* and freed in *reap*, at one place each.
@@ -184,7 +184,10 @@ impl Shard {
         }
     }
 
-    /// Panics if an invariant does not hold. Looks at every client and channel: for tests.
+    /// Checks what the fields promise, of every client and channel; for tests.
+    ///
+    /// # Panics
+    /// If an invariant does not hold.
     pub fn check_invariants(&self) {
         self.subscriptions.check_invariants();
         self.homes.check_invariants();

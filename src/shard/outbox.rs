@@ -23,7 +23,8 @@ pub type Slices<'s> = ArrayVec<IoSlice<'s>, { crate::limits::SLICES_PER_WRITE_MA
 
 /// What a client has still to be sent.
 #[derive(Debug, Default)]
-pub struct Outbox {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
+pub(super) struct Outbox {
     /// The client's own bytes; absent when there are none. Invariant: never empty of unwritten bytes.
     own: Option<Box<Own>>,
     /// The cursor may stand inside a frame. Invariant: false while part of `own` has been written.
@@ -38,7 +39,7 @@ pub struct Outbox {
 
 /// A client's own bytes. Boxed, because most clients have none most of the time, and reused by the shard.
 #[derive(Debug, Default)]
-pub struct Own {
+pub(super) struct Own {
     /// The rest of the frame in which a sealed outbox left its log.
     rest: Option<FrameRest>,
     bytes: Vec<u8>,
@@ -52,7 +53,7 @@ impl Own {
     }
 
     /// Bytes of memory that it keeps when it is empty.
-    pub fn capacity(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
@@ -63,7 +64,7 @@ impl Own {
 
 /// A subscriber's view of its log.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'l> {
+pub(super) struct View<'l> {
     /// The log of its channel.
     pub log: &'l Log,
     /// How far it has been written.
@@ -98,7 +99,7 @@ impl Plan {
 
 /// What a write has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub(super) enum Written {
     /// All that was offered was taken.
     All,
     /// The socket is full.
@@ -107,22 +108,17 @@ pub enum Written {
 
 impl Outbox {
     /// The client's own bytes that have not been written.
-    pub fn own_bytes(&self) -> usize {
+    pub(super) fn own_bytes(&self) -> usize {
         self.own.as_ref().map_or(0, |own| own.unwritten())
     }
 
     /// Whether a Close frame, or an HTTP response, has ended it.
-    pub fn is_sealed(&self) -> bool {
+    pub(super) fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// Whether the cursor may stand inside a frame.
-    pub fn is_torn(&self) -> bool {
-        self.torn
-    }
-
     /// Appends whole frames of the client's own, emptying `bytes`. `spare` gives a box if one is needed.
-    pub fn push(&mut self, bytes: &mut Vec<u8>, spare: impl FnOnce() -> Box<Own>) {
+    pub(super) fn push(&mut self, bytes: &mut Vec<u8>, spare: impl FnOnce() -> Box<Own>) {
         debug_assert!(!self.sealed, "nothing follows a Close frame");
         if bytes.is_empty() {
             return;
@@ -137,7 +133,12 @@ impl Outbox {
 
     /// Ends the outbox: takes its own reference to the rest of a torn frame, so that the log can be left, then
     /// appends `last`, the Close frame and what had to go before it. A second call changes nothing.
-    pub fn seal(&mut self, view: Option<View<'_>>, last: &mut Vec<u8>, spare: impl FnOnce() -> Box<Own>) {
+    pub(super) fn seal(
+        &mut self,
+        view: Option<View<'_>>,
+        last: &mut Vec<u8>,
+        spare: impl FnOnce() -> Box<Own>,
+    ) {
         if self.sealed {
             debug_assert!(last.is_empty(), "nothing follows a Close frame");
             return;
@@ -160,7 +161,7 @@ impl Outbox {
     }
 
     /// Offers what is to be written next. `view` is the client's view of its log, if it is in a channel.
-    pub fn unwritten<'s>(&'s self, view: Option<View<'s>>, out: &mut Slices<'s>) -> Plan {
+    pub(super) fn unwritten<'s>(&'s self, view: Option<View<'s>>, out: &mut Slices<'s>) -> Plan {
         let Some(own) = &self.own else {
             return Plan::Log(view.map_or(0, |view| view.slices(out)));
         };
@@ -183,7 +184,7 @@ impl Outbox {
 
     /// Accounts for a write of `plan` of which `taken` bytes were taken. `log` is the client's log and cursor, if it
     /// is in a channel. Gives back a box that is empty now.
-    pub fn written(
+    pub(super) fn written(
         &mut self,
         log: Option<(&mut Log, &mut LogPosition)>,
         without: Option<ClientKey>,
@@ -234,7 +235,7 @@ impl<'l> View<'l> {
     }
 
     /// Bytes that the client has not been sent.
-    pub fn lag(self) -> u64 {
+    pub(super) fn lag(self) -> u64 {
         self.log.lag(self.cursor)
     }
 }

@@ -76,7 +76,8 @@ impl Shard {
         while let Some(key) = self.readable.pop_front() {
             if let Some(client) = self.clients.get_mut(key) {
                 client.inbox.listed = false;
-                if !client.dying && !client.is_paused() {
+                let is_to_leave = self.drain.is_leaving() && client.connection.is_open();
+                if !client.dying && !client.is_paused() && !is_to_leave {
                     return Some(key);
                 }
             }
@@ -280,7 +281,7 @@ impl Shard {
             Closure::TimedOut(Timeout::Handshake) => counters.handshakes_timed_out.add(1),
             Closure::TimedOut(Timeout::Idle) => counters.idle_timeouts.add(1),
             Closure::Dropped(_) | Closure::TimedOut(Timeout::Close) | Closure::Lost => {
-                counters.closed_abnormally.add(1)
+                counters.closed_abnormally.add(1);
             }
         }
     }
@@ -299,9 +300,9 @@ impl Shard {
         self.reschedule(key);
     }
 
-    /// What logs call a client: its shard, slot and generation.
-    fn name(&self, key: ClientKey) -> String {
-        format!("{}.{}.{}", self.place.id.0, key.index, key.generation)
+    /// What logs call a client.
+    fn name(&self, key: ClientKey) -> Origin {
+        Origin { shard: self.place.id, client: key }
     }
 }
 

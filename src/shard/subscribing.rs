@@ -32,7 +32,7 @@ impl Shard {
     fn open(&mut self, name: &ChannelName, rendering: Rendering) -> u32 {
         let home_shard = ShardId(home_of(name, self.place.shards, self.place.seed) as u16);
         let local = self.subscriptions.open(name, rendering, home_shard);
-        let nonce = self.subscriptions.get(local).map_or(0, |channel| channel.nonce());
+        let nonce = self.subscriptions.get(local).map_or(0, super::super::hub::subscriptions::Channel::nonce);
         let listener = Listener { shard: self.place.id, local, nonce };
         if home_shard == self.place.id {
             let home = self.register(name, rendering, listener);
