@@ -391,7 +391,8 @@ impl Connection {
             State::Open(_) => {
                 let idle_timeout_ms = self.limits.idle_timeout_ms;
                 if idle_timeout_ms > 0 && now.reached(self.heard.plus(idle_timeout_ms)) {
-                    let reason = format!("idle: no byte came for {} s", now.since(self.heard) / 1000);
+                    let seconds = f64::from(now.since(self.heard)) / 1000.0;
+                    let reason = format!("idle: no byte came for {seconds} s");
                     let key = self.role.next_masking_key();
                     encoder::append_close(Some(CloseCode::POLICY_VIOLATION), &reason, key, out);
                     self.state = State::Closed { since: now };
