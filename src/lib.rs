@@ -55,6 +55,8 @@ pub mod mesh;
 pub mod metrics;
 pub mod net;
 pub mod pages;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod protocol;
 pub mod server;
 pub mod shard;

@@ -19,6 +19,7 @@ fn expire(peer: &mut Peer, at: u32) -> Option<Seen> {
     peer.connection.handle_timeout(Time(at), &mut peer.out).map(Seen::from)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be nothing")]
 fn timed_out(timeout: Timeout) -> Option<Seen> {
     Some(Seen::Closed(Closure::TimedOut(timeout)))
 }

@@ -1,0 +1,602 @@
+//! The laws: what holds for every input, each written once.
+//!
+//! A law is a plain function that takes bytes or values and asserts. It is driven three ways: by proptest, in the module
+//! `tests` at the end; by the targets under `fuzz/`, five lines each; and by their kept corpus. To add one, write the
+//! function in the section of the module it is about and drive it in that section's tests.
+//!
+//! A law over one slice takes it to begin with a [`Script`], so that a fuzzer decides how input is cut as well.
+//! "It did not crash" is no law.
+
+// ==== protocol =======================================================================================================
+
+use crate::limits::Limits;
+use crate::protocol::{
+    self, Agreement, ClientRequest, CloseCode, CloseReason, Closure, Connection, Decoded, Event,
+    FrameDecoder, FrameHeader, Kind, MaskingKey, Opcode, Parse, ProtocolError, Request, Time, Utf8Validator,
+    Wants, mask,
+};
+use std::sync::Arc;
+
+/// How a law is to treat the bytes that follow: a byte of switches, how many cuts there are, and the lengths between
+/// them, which are used over and over. A length of 0 is an empty input.
+#[derive(Clone, Copy, Debug)]
+pub struct Script<'b> {
+    switches: u8,
+    lengths: &'b [u8],
+    /// What is left of the bytes.
+    pub rest: &'b [u8],
+}
+
+impl<'b> Script<'b> {
+    /// Takes the script off the front of `bytes`; what is missing counts as 0.
+    #[must_use]
+    pub fn new(bytes: &'b [u8]) -> Script<'b> {
+        let (switches, rest) = bytes.split_first().map_or((0, bytes), |(switches, rest)| (*switches, rest));
+        let (count, rest) =
+            rest.split_first().map_or((0, rest), |(count, rest)| (usize::from(count % 16), rest));
+        let (lengths, rest) = rest.split_at(count.min(rest.len()));
+        Script { switches, lengths, rest }
+    }
+
+    fn switch(&self, bit: u8) -> bool {
+        self.switches >> bit & 1 == 1
+    }
+
+    /// `bytes` in pieces.
+    fn cut<'c>(&self, bytes: &'c [u8]) -> Vec<&'c [u8]> {
+        // Cuts that are all empty would never end.
+        if self.lengths.iter().all(|len| *len == 0) {
+            return vec![bytes];
+        }
+        let mut pieces = Vec::new();
+        let mut rest = bytes;
+        for len in self.lengths.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at(usize::from(*len).min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        pieces
+    }
+}
+
+/// Masking (RFC 6455 §5.3) does what the RFC's own loop over bytes does, wherever the payload lies in memory and wherever
+/// in the frame it begins; doing it twice, in two parts, restores the payload.
+pub fn masking_agrees_with_the_naive_loop(key: [u8; 4], payload: &[u8], offset: usize, alignment: usize) {
+    let naive = payload.iter().zip(offset..).map(|(byte, index)| byte ^ key[index % 4]).collect::<Vec<_>>();
+    let mut memory = vec![0; alignment];
+    memory.extend_from_slice(payload);
+    let masked = &mut memory[alignment..];
+    mask::apply(MaskingKey(key), masked, offset);
+    assert_eq!(masked, naive);
+    let middle = masked.len() / 3;
+    let (front, back) = masked.split_at_mut(middle);
+    mask::apply(MaskingKey(key), front, offset);
+    mask::apply(MaskingKey(key).rotated(middle), back, offset);
+    assert_eq!(masked, payload);
+}
+
+/// A header is the same after it was encoded and parsed (§5.2), and no beginning of it is a header.
+pub fn parsing_a_header_undoes_encoding(header: FrameHeader) {
+    let mut bytes = [0; FrameHeader::LEN_MAX];
+    let len = header.encode(&mut bytes);
+    assert_eq!(FrameHeader::parse(&bytes[..len]), Ok(Parse::Complete((header, len))));
+    assert_eq!(FrameHeader::parse(&bytes), Ok(Parse::Complete((header, len))));
+    for begun in 0..len {
+        assert_eq!(FrameHeader::parse(&bytes[..begun]), Ok(Parse::Incomplete));
+    }
+}
+
+/// Bytes that parse as a header are the only ones that do: encoding it gives them again (§5.2: lengths are minimal).
+/// What parsing says of bytes, it says of all that begin with them.
+pub fn a_header_has_one_encoding(bytes: &[u8]) {
+    let whole = FrameHeader::parse(bytes);
+    if let Ok(Parse::Complete((header, len))) = whole {
+        let mut encoded = [0; FrameHeader::LEN_MAX];
+        assert_eq!(header.encode(&mut encoded), len);
+        assert_eq!(encoded[..len], bytes[..len]);
+    }
+    for len in 0..bytes.len() {
+        let begun = FrameHeader::parse(&bytes[..len]);
+        assert!(begun == Ok(Parse::Incomplete) || begun == whole, "{begun:?}, then {whole:?}");
+    }
+}
+
+/// What a decoder made of its input.
+#[derive(Debug, PartialEq, Eq)]
+struct DecodedFrames {
+    /// Each header, and as much of its payload as came.
+    frames: Vec<(FrameHeader, Vec<u8>, bool)>,
+    error: Option<ProtocolError>,
+}
+
+/// Decodes pieces of input, asserting that each step gets on.
+fn decode(pieces: &[&[u8]]) -> DecodedFrames {
+    let mut decoder = FrameDecoder::new();
+    let mut decoded = DecodedFrames { frames: Vec::new(), error: None };
+    for piece in pieces {
+        let mut bytes = piece.to_vec();
+        let mut input = bytes.as_mut_slice();
+        loop {
+            let before = input.len();
+            match decoder.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Decoded::Header(header))) => {
+                    assert!(input.len() < before, "a header consumes something");
+                    decoded.frames.push((header, Vec::new(), false));
+                }
+                Ok(Some(Decoded::Payload(piece))) => {
+                    let (header, payload, ended) =
+                        decoded.frames.last_mut().expect("payload follows a header");
+                    assert_eq!((piece.opcode, piece.fin), (header.opcode, header.fin));
+                    assert!(!*ended && piece.first == payload.is_empty());
+                    assert_eq!(before - input.len(), piece.bytes.len());
+                    assert!(
+                        !piece.bytes.is_empty() || header.payload_len == 0,
+                        "a piece of nothing ends an empty frame"
+                    );
+                    payload.extend_from_slice(piece.bytes);
+                    *ended = piece.last;
+                    assert_eq!(*ended, payload.len() as u64 == header.payload_len);
+                }
+                Err(error) => {
+                    decoded.error = Some(error);
+                    return decoded;
+                }
+            }
+        }
+        assert!(input.is_empty(), "all of an input is consumed");
+    }
+    decoded
+}
+
+/// However a stream is cut, the decoder finds the same frames and the same error in it, and every step consumes something
+/// or ends an empty frame. The bytes begin with a [`Script`].
+pub fn decoding_ignores_how_bytes_are_cut(bytes: &[u8]) {
+    let script = Script::new(bytes);
+    let whole = decode(&[script.rest]);
+    assert_eq!(decode(&script.cut(script.rest)), whole);
+    let single = script.rest.chunks(1).collect::<Vec<_>>();
+    assert_eq!(decode(&single), whole);
+}
+
+/// Decoding undoes encoding, for frames in a row, masked or not, however they are cut (§5.2, §5.3).
+pub fn decoding_undoes_encoding(frames: &[(bool, Opcode, Option<[u8; 4]>, Vec<u8>)], script: &Script<'_>) {
+    let mut bytes = Vec::new();
+    for (fin, opcode, key, payload) in frames {
+        protocol::append_frame(*fin, *opcode, key.map(MaskingKey), payload, &mut bytes);
+    }
+    let decoded = decode(&script.cut(&bytes));
+    assert_eq!(decoded.error, None);
+    assert_eq!(decoded.frames.len(), frames.len());
+    for ((header, decoded, ended), (fin, opcode, key, payload)) in decoded.frames.iter().zip(frames) {
+        let masking_key = key.map(MaskingKey);
+        assert_eq!((header.fin, header.opcode, header.masking_key), (*fin, *opcode, masking_key));
+        assert_eq!((decoded, *ended), (payload, true));
+    }
+}
+
+/// The validator accepts what `std` accepts, however it is cut, and fails in the piece that has the first byte with which
+/// no text can go on (§8.1). The bytes begin with a [`Script`].
+pub fn utf8_validation_agrees_with_std(bytes: &[u8]) {
+    let script = Script::new(bytes);
+    let text = script.rest;
+    let first_impossible = first_impossible_byte(text);
+    for pieces in [vec![text], script.cut(text), text.chunks(1).collect()] {
+        let mut validator = Utf8Validator::new();
+        let mut end = 0;
+        let mut failed = false;
+        for piece in pieces {
+            end += piece.len();
+            failed = validator.push(piece).is_err();
+            assert_eq!(failed, first_impossible.is_some_and(|index| index < end));
+            if failed {
+                break;
+            }
+        }
+        assert_eq!(!failed && validator.finish().is_ok(), std::str::from_utf8(text).is_ok());
+    }
+}
+
+/// The index of the first byte after which no text can go on.
+fn first_impossible_byte(text: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    for end in 1..=text.len() {
+        match std::str::from_utf8(&text[start..end]) {
+            Ok(_) => start = end,
+            Err(error) if error.error_len().is_none() => {}
+            Err(_) => return Some(end - 1),
+        }
+    }
+    None
+}
+
+/// If a server makes a request of some bytes, it makes nothing of fewer (§4.2.1), and the same of them byte by byte.
+pub fn a_strict_prefix_of_a_handshake_is_incomplete(bytes: &[u8]) {
+    let mut whole = bytes.to_vec();
+    let mut input = whole.as_mut_slice();
+    let mut out = Vec::new();
+    let event = Connection::server(law_limits(), Time(0)).next_event(&mut input, Time(0), &mut out);
+    let Some(Event::Requested(requested)) = event else { return };
+    assert!(requested.path.starts_with('/') && !requested.host.is_empty());
+    let head_len = bytes.len() - input.len();
+    assert!(bytes[..head_len].ends_with(b"\r\n\r\n"));
+    let mut drips = Connection::server(law_limits(), Time(0));
+    for len in 0..head_len {
+        let mut prefix = bytes[..len].to_vec();
+        let mut connection = Connection::server(law_limits(), Time(0));
+        assert_eq!(connection.next_event(&mut prefix.as_mut_slice(), Time(0), &mut out), None);
+        assert_eq!(connection.wants(), Wants::Input);
+        let mut byte = [bytes[len]];
+        let event = drips.next_event(&mut byte.as_mut_slice(), Time(0), &mut out);
+        assert_eq!(event, (len + 1 == head_len).then(|| Event::Requested(requested.clone())));
+    }
+    assert!(out.is_empty(), "nothing is said to half a request");
+}
+
+/// Small enough that a fuzzer reaches them.
+fn law_limits() -> Arc<Limits> {
+    Arc::new(Limits { message_bytes_max: 4096, ..Limits::default() })
+}
+
+/// A request that opens a WebSocket; the key is §1.3's.
+const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// An event that has left its input.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Requested(Request),
+    Accepted(Agreement),
+    Message(Kind, Vec<u8>),
+    Closed(Closure),
+}
+
+/// All that can be seen of a connection.
+#[derive(Debug, PartialEq, Eq)]
+struct Transcript {
+    seen: Vec<Seen>,
+    out: Vec<u8>,
+    wants: Wants,
+    is_open: bool,
+    deadline: Option<Time>,
+}
+
+/// However its input is cut, a connection does the same: the same events, the same bytes out, the same state, in both
+/// roles, from the handshake to the close, with or without a close of ours in between.
+///
+/// On the way: nothing follows a Close frame into `out`, `Closed` comes at most once, all input is consumed, and the
+/// memory held stays within twice what has come in. The bytes begin with a [`Script`]; its switches choose the role (1),
+/// whether a handshake that succeeds comes first (2), whether we close after half of the input (4), and how what is behind
+/// the request head gets to the connection (8).
+pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
+    let script = Script::new(bytes);
+    let halves =
+        if script.switch(2) { script.rest.split_at(script.rest.len() / 2) } else { (script.rest, &[][..]) };
+    let whole = converse(&script, &[halves.0], &[halves.1]);
+    assert_eq!(converse(&script, &script.cut(halves.0), &script.cut(halves.1)), whole);
+    let drips = [halves.0.chunks(1).collect::<Vec<_>>(), halves.1.chunks(1).collect()];
+    assert_eq!(converse(&script, &drips[0], &drips[1]), whole);
+}
+
+/// Hands a connection two rows of input, with a close of ours in between if the script says so.
+fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcript {
+    let mut out = Vec::new();
+    let is_client = script.switch(0);
+    let (mut connection, handshake) = if is_client { law_client(&mut out) } else { law_server() };
+    let mut conversation =
+        Conversation { received: 0, opened_at: None, holds: script.switch(3), seen: Vec::new() };
+    if script.switch(1) {
+        conversation.receive(&mut connection, &handshake, &mut out);
+    }
+    for piece in before {
+        conversation.receive(&mut connection, piece, &mut out);
+    }
+    if script.switch(2) {
+        connection.close(CloseCode::NORMAL, &CloseReason::new("enough"), Time(0), &mut out);
+    }
+    for piece in after {
+        conversation.receive(&mut connection, piece, &mut out);
+    }
+    let Conversation { opened_at, seen, .. } = conversation;
+    if let Some(opened_at) = opened_at {
+        let decoded = decode(&[&out[opened_at..]]);
+        assert_eq!(decoded.error, None);
+        let close = decoded.frames.iter().position(|(header, _, _)| header.opcode == Opcode::Close);
+        assert!(close.is_none_or(|index| index + 1 == decoded.frames.len()), "a Close frame is the last");
+        assert!(
+            decoded
+                .frames
+                .iter()
+                .all(|(header, _, ended)| *ended && header.masking_key.is_some() == is_client)
+        );
+    }
+    assert!(seen.iter().filter(|seen| matches!(seen, Seen::Closed(_))).count() <= 1);
+    let (wants, is_open, deadline) = (connection.wants(), connection.is_open(), connection.deadline());
+    Transcript { seen, out, wants, is_open, deadline }
+}
+
+fn law_server() -> (Connection, Vec<u8>) {
+    (Connection::server(law_limits(), Time(0)), REQUEST.to_vec())
+}
+
+/// A client, and the response that it waits for.
+fn law_client(out: &mut Vec<u8>) -> (Connection, Vec<u8>) {
+    let request = ClientRequest::new("server.example.com", "/chat").expect("it is a request");
+    let client = Connection::client(law_limits(), request, [7; 32], Time(0), out);
+    let (mut server, mut response) = (law_server().0, Vec::new());
+    let mut bytes = out.clone();
+    let event = server.next_event(&mut bytes.as_mut_slice(), Time(0), &mut response);
+    assert!(matches!(event, Some(Event::Requested(_))));
+    server.accept(Agreement::default(), Time(0), &mut response);
+    (client, response)
+}
+
+struct Conversation {
+    /// Bytes of input so far.
+    received: usize,
+    /// Where in `out` frames begin, if the handshake succeeded.
+    opened_at: Option<usize>,
+    /// Bytes behind a request head are held by the connection rather than by us.
+    holds: bool,
+    seen: Vec<Seen>,
+}
+
+impl Conversation {
+    /// Hands over one input and answers what comes out: requests are accepted if they can be, messages echoed.
+    fn receive(&mut self, connection: &mut Connection, piece: &[u8], out: &mut Vec<u8>) {
+        self.received += piece.len();
+        let mut bytes = piece.to_vec();
+        let mut input = bytes.as_mut_slice();
+        let mut held = None;
+        while let Some(event) = connection.next_event(&mut input, Time(0), out) {
+            let seen = match event {
+                Event::Requested(request) => {
+                    if let Err(error) = request.upgrade {
+                        connection.respond(&error.response(), Time(0), out);
+                    } else {
+                        assert_eq!(connection.wants(), Wants::Decision);
+                        if self.holds {
+                            let rest = std::mem::take(&mut input);
+                            connection.hold(rest);
+                        }
+                        held = Some(connection.accept(Agreement::default(), Time(0), out));
+                        self.opened_at = Some(out.len());
+                    }
+                    Seen::Requested(request)
+                }
+                Event::Accepted(agreement) => {
+                    self.opened_at = Some(out.len());
+                    Seen::Accepted(agreement)
+                }
+                Event::Message(message) => {
+                    assert!(
+                        connection.send(message.kind, &message.payload, out),
+                        "a message comes while it is open"
+                    );
+                    Seen::Message(message.kind, message.payload.into_vec())
+                }
+                Event::Closed(closure) => Seen::Closed(closure),
+            };
+            self.seen.push(seen);
+        }
+        assert!(input.is_empty(), "all of an input is consumed");
+        assert!(connection.held_bytes() <= 2 * self.received + 64, "memory follows what has come");
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            self.received -= held.len();
+            self.receive(connection, &held, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    mod protocol_laws {
+        use super::super::*;
+        use crate::protocol::Rsv;
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+
+        fn opcode() -> impl Strategy<Value = Opcode> {
+            prop_oneof![
+                Just(Opcode::Continuation),
+                Just(Opcode::Text),
+                Just(Opcode::Binary),
+                Just(Opcode::Close),
+                Just(Opcode::Ping),
+                Just(Opcode::Pong),
+            ]
+        }
+
+        fn header() -> impl Strategy<Value = FrameHeader> {
+            let rsv = prop_oneof![
+                Just(Rsv::NONE),
+                Just(Rsv::RSV1),
+                Just(Rsv::RSV2),
+                Just(Rsv::RSV3),
+                Just(Rsv::RSV1.union(Rsv::RSV3))
+            ];
+            let payload_len = prop_oneof![
+                0..130_u64,
+                65_530..65_540_u64,
+                any::<u64>().prop_map(|len| len >> 1),
+                Just((1 << 63) - 1)
+            ];
+            let key = proptest::option::of(any::<[u8; 4]>().prop_map(MaskingKey));
+            (any::<bool>(), rsv, opcode(), key, payload_len).prop_map(
+                |(fin, rsv, opcode, masking_key, payload_len)| FrameHeader {
+                    fin,
+                    rsv,
+                    opcode,
+                    masking_key,
+                    payload_len,
+                },
+            )
+        }
+
+        /// The beginning of a law's bytes.
+        fn script() -> impl Strategy<Value = Vec<u8>> {
+            let lengths = vec(prop_oneof![Just(1_u8), 0..20_u8, any::<u8>()], 0..16);
+            (any::<u8>(), lengths).prop_map(|(switches, lengths)| {
+                let mut bytes = vec![switches, lengths.len() as u8];
+                bytes.extend(lengths);
+                bytes
+            })
+        }
+
+        fn text() -> impl Strategy<Value = Vec<u8>> {
+            prop_oneof![
+                6 => ".{0,60}".prop_map(String::into_bytes),
+                2 => vec(prop_oneof![any::<u8>(), Just(0xe2), Just(0x82), Just(0xac), Just(0xf0), Just(0x9f)], 0..60),
+                1 => ".{0,200}".prop_map(String::into_bytes),
+            ]
+        }
+
+        /// A frame that is mostly right, as bytes.
+        fn frame(masked: bool) -> impl Strategy<Value = Vec<u8>> {
+            let sane = (any::<bool>(), opcode(), any::<[u8; 4]>(), text(), 0..12_u8).prop_map(
+                move |(fin, opcode, key, mut payload, odd)| {
+                    let fin = fin || opcode.is_control();
+                    if opcode.is_control() {
+                        payload.truncate(125);
+                    }
+                    if opcode == Opcode::Close && odd < 11 {
+                        payload.splice(..0, [0x03, 0xe8]);
+                        payload.truncate(125);
+                    }
+                    let masks = masked != (odd == 0);
+                    let mut bytes = Vec::new();
+                    protocol::append_frame(
+                        fin,
+                        opcode,
+                        masks.then_some(MaskingKey(key)),
+                        &payload,
+                        &mut bytes,
+                    );
+                    bytes
+                },
+            );
+            prop_oneof![30 => sane, 1 => vec(any::<u8>(), 0..20)]
+        }
+
+        /// What a peer may send, mostly right for a while.
+        fn stream(masked: bool) -> impl Strategy<Value = Vec<u8>> {
+            vec(frame(masked), 0..12).prop_map(|frames| frames.concat())
+        }
+
+        /// Messages in fragments with control frames between them, all right.
+        fn right_stream() -> impl Strategy<Value = Vec<u8>> {
+            let message = (any::<bool>(), vec(".{0,20}", 1..5), any::<[u8; 4]>(), any::<bool>()).prop_map(
+                |(is_text, fragments, key, ping)| {
+                    let mut bytes = Vec::new();
+                    let last = fragments.len() - 1;
+                    for (index, fragment) in fragments.iter().enumerate() {
+                        let opcode = match (index, is_text) {
+                            (0, true) => Opcode::Text,
+                            (0, false) => Opcode::Binary,
+                            _ => Opcode::Continuation,
+                        };
+                        let key = Some(MaskingKey(key));
+                        protocol::append_frame(index == last, opcode, key, fragment.as_bytes(), &mut bytes);
+                        if ping {
+                            protocol::append_control(Opcode::Ping, key, b"still there?", &mut bytes);
+                        }
+                    }
+                    bytes
+                },
+            );
+            vec(message, 0..6).prop_map(|messages| messages.concat())
+        }
+
+        fn request() -> impl Strategy<Value = Vec<u8>> {
+            let extra = vec(("[A-Za-z-]{1,12}", "[ -~]{0,20}"), 0..6);
+            ("/[a-z0-9/?=&%.]{0,20}", extra, any::<[bool; 6]>()).prop_map(|(target, extra, cases)| {
+                let mut head = format!("GET {target} HTTP/1.1\r\n");
+                let own = [
+                    ("Host", "a.example:8080"),
+                    ("Upgrade", "websocket"),
+                    ("Connection", "keep-alive, Upgrade"),
+                    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                    ("Sec-WebSocket-Version", "13"),
+                    ("Sec-WebSocket-Protocol", "a, b"),
+                ];
+                for ((name, value), upper) in own.iter().zip(cases) {
+                    let name = if upper { name.to_uppercase() } else { name.to_lowercase() };
+                    head += &format!("{name}: {value}\r\n");
+                }
+                for (name, value) in extra {
+                    head += &format!("x-{name}:{value}\r\n");
+                }
+                head += "\r\n";
+                head.into_bytes()
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn s5_3_masking(key: [u8; 4], payload in vec(any::<u8>(), 0..700), offset in 0..9_usize, alignment in 0..70_usize) {
+                masking_agrees_with_the_naive_loop(key, &payload, offset, alignment);
+            }
+
+            #[test]
+            fn s5_2_headers(header in header()) {
+                parsing_a_header_undoes_encoding(header);
+            }
+
+            #[test]
+            fn s5_2_headers_from_bytes(mut bytes in vec(any::<u8>(), 0..16), long in 0..4_u8) {
+                if let (Some(second), true) = (bytes.get_mut(1), long > 1) {
+                    *second |= 126 | (long & 1);
+                }
+                a_header_has_one_encoding(&bytes);
+            }
+
+            #[test]
+            fn s5_2_frames(
+                frames in vec((any::<bool>(), opcode(), any::<Option<[u8; 4]>>(), vec(any::<u8>(), 0..300)), 0..6),
+                script in script(),
+            ) {
+                decoding_undoes_encoding(&frames, &Script::new(&script));
+            }
+
+            #[test]
+            fn s5_2_cut_frames(script in script(), stream in stream(true)) {
+                decoding_ignores_how_bytes_are_cut(&[script, stream].concat());
+            }
+
+            #[test]
+            fn s8_1_utf8(script in script(), text in text()) {
+                utf8_validation_agrees_with_std(&[script, text].concat());
+            }
+
+            #[test]
+            fn s4_2_1_handshakes(request in request()) {
+                let event = Connection::server(law_limits(), Time(0)).next_event(
+                    &mut request.clone().as_mut_slice(), Time(0), &mut Vec::new(),
+                ).map(|event| format!("{event:?}"));
+                prop_assert!(event.as_ref().is_some_and(|event| event.starts_with("Requested")), "{event:?}");
+                a_strict_prefix_of_a_handshake_is_incomplete(&request);
+            }
+
+            #[test]
+            fn connections_with_streams_that_go_wrong(mut script in script(), right in right_stream(), streams in (stream(true), stream(false))) {
+                script[0] |= 2;
+                let bytes = if script[0] & 1 == 0 { [script, right, streams.0].concat() } else { [script, streams.1].concat() };
+                a_connection_ignores_how_its_input_is_cut(&bytes);
+            }
+
+            #[test]
+            fn connections_that_come_with_their_request(mut script in script(), request in request(), right in right_stream(), damage in any::<Option<(u16, u8)>>()) {
+                script[0] &= !7;
+                let mut stream = [request, right].concat();
+                if let Some((index, byte)) = damage {
+                    let index = usize::from(index) % stream.len();
+                    stream[index] = byte;
+                }
+                a_connection_ignores_how_its_input_is_cut(&[script, stream].concat());
+            }
+        }
+    }
+}
