@@ -20,7 +20,7 @@ pub const CHAT: &str = include_str!("chat.html");
 pub const CHAT_SECURITY_POLICY: &str = "default-src 'none'; \
     connect-src 'self' ws: wss:; \
     style-src 'sha256-KC+DexJpvTjPa+PRbX4iYAHZGwYl/J73YY7dncMGdI8='; \
-    script-src 'sha256-qYBWWpJBoVMREM345meM9N8lk+X84rImaur60HekjS4='; \
+    script-src 'sha256-1pp/yv8wVE+nVX04VrT0eamr+GYdBLbEAxXC/NWuw9E='; \
     img-src data:; \
     base-uri 'none'; \
     form-action 'none'; \
