@@ -149,6 +149,22 @@ await check("the server goes and comes back on the same port: unsent text stays,
   same(await hears(grace, "written while it was away"), "Ada");
 });
 
+await check("what was sent into a connection that dies is not lost: it is shown so, and can be sent again", async () => {
+  down = true;
+  server.kill("SIGSTOP");
+  await say(ada, "into the void");
+  await ada.getByText("Sending…").waitFor();
+  await server.kill("SIGKILL");
+  await ada.getByText("Not confirmed in #lobby").waitFor();
+  server = await serve("--listen", server.address);
+  await Promise.all([connected(ada), connected(grace)]);
+  down = false;
+  await ada.getByRole("button", { name: "Send again" }).click();
+  same(await hears(grace, "into the void"), "Ada");
+  same(await hears(ada, "into the void"), "You");
+  same(await ada.locator("#held > *").count(), 0);
+});
+
 await check("--payload chat: the page speaks what the Go program spoke", async () => {
   const chat = await serve("--payload", "chat");
   const page = await visit("Rob", { at: `http://${chat.address}` });
