@@ -19,8 +19,8 @@ pub const CHAT: &str = include_str!("chat.html");
 ///   peers send can reach the document as text only.
 pub const CHAT_SECURITY_POLICY: &str = "default-src 'none'; \
     connect-src 'self' ws: wss:; \
-    style-src 'sha256-KC+DexJpvTjPa+PRbX4iYAHZGwYl/J73YY7dncMGdI8='; \
-    script-src 'sha256-1pp/yv8wVE+nVX04VrT0eamr+GYdBLbEAxXC/NWuw9E='; \
+    style-src 'sha256-l+0MKOkzssIgGU0tY1pXUe6N92a7n5TTLcYrCVy3mF4='; \
+    script-src 'sha256-FKD7bqZL7cCBHd6nawxIoxbJLBSlYHr2/UfFLJwBeXo='; \
     img-src data:; \
     base-uri 'none'; \
     form-action 'none'; \
