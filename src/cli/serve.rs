@@ -1,6 +1,7 @@
 //! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
 
 use super::{EXIT_USAGE, seconds};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{Config, ConfigError, OriginPolicy, PayloadPolicy};
 use fanwire::limits::{self, Limits};
@@ -13,11 +14,11 @@ use tracing::level_filters::LevelFilter;
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Address and port to listen on; repeatable; IPv6 as [`::1`]:8080; [::] takes IPv4 too
+    /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too
     #[arg(
         long,
         value_name = "ADDR",
-        env = "FANWIRE_LISTEN",
+        env = "FANWIRE_LISTEN", value_parser = address,
         value_delimiter = ',',
         default_value = "127.0.0.1:8080"
     )]
@@ -54,18 +55,18 @@ pub(crate) struct ServeArguments {
     /// What may be published: anything, JSON text, or {"username": string, "text": string}
     #[arg(long, value_enum, value_name = "POLICY", env = "FANWIRE_PAYLOAD", default_value = "any")]
     payload: Payload,
-    /// Origin whose pages may connect, as <https://example.org>, exactly; repeatable; * for all [default: the same
-    /// origin as the Host header's; who sends no Origin is not a browser and may always]
+    /// Origin whose pages may connect: scheme, host and port exactly as browsers send them; repeatable; * for all
+    /// [default: the same origin as the Host header's; who sends no Origin is not a browser and may always]
     #[arg(long, value_name = "ORIGIN", env = "FANWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Serve /echo, where messages go back to their sender only
-    #[arg(long, env = "FANWIRE_ECHO")]
+    #[arg(long, env = "FANWIRE_ECHO", value_parser = BoolishValueParser::new())]
     echo: bool,
     /// How log lines are written, to stderr
     #[arg(long, value_enum, value_name = "FORMAT", env = "FANWIRE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
     /// Log more: -v says why each connection ended, -vv all there is
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, env = "FANWIRE_VERBOSE", action = clap::ArgAction::Count)]
     verbose: u8,
 }
 
@@ -140,6 +141,11 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
     };
     config.check()?;
     Ok(config)
+}
+
+/// An address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, as 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
 /// Lets the process have as many open files as its hard limit allows; how many that is.
