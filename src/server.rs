@@ -2,7 +2,6 @@
 
 use crate::config::{Config, ConfigError};
 use crate::hub::{HashSeed, ShardId};
-use crate::limits;
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
 use crate::net::listener::listen;
@@ -244,7 +243,7 @@ impl Greeting {
         }
         let workers =
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };
-        tracing::info!("{workers}, {} descriptors kept for the server itself", limits::DESCRIPTORS_RESERVED);
+        tracing::info!("{workers}");
         tracing::info!("limits: {}", self.limits);
         if self.is_open_to_all {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");

@@ -186,7 +186,12 @@ fn is_serialised_origin(origin: &str) -> bool {
 
 fn start_logging(format: LogFormat, verbose: u8) {
     let level = [LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_target(false)
+        // A full disk or a closed stderr costs lines, not the server.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => {
             log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
