@@ -6,6 +6,7 @@
 //!
 //! A law over one slice takes it to begin with a [`Script`], so that a fuzzer decides how input is cut as well.
 //! "It did not crash" is no law.
+#![allow(clippy::missing_panics_doc, reason = "that is what a law does when it does not hold")]
 
 // ==== protocol =======================================================================================================
 
@@ -115,7 +116,7 @@ struct DecodedFrames {
 /// Decodes pieces of input, asserting that each step gets on.
 fn decode(pieces: &[&[u8]]) -> DecodedFrames {
     let mut decoder = FrameDecoder::new();
-    let mut decoded = DecodedFrames { frames: Vec::new(), error: None };
+    let mut found = DecodedFrames { frames: Vec::new(), error: None };
     for piece in pieces {
         let mut bytes = piece.to_vec();
         let mut input = bytes.as_mut_slice();
@@ -125,11 +126,10 @@ fn decode(pieces: &[&[u8]]) -> DecodedFrames {
                 Ok(None) => break,
                 Ok(Some(Decoded::Header(header))) => {
                     assert!(input.len() < before, "a header consumes something");
-                    decoded.frames.push((header, Vec::new(), false));
+                    found.frames.push((header, Vec::new(), false));
                 }
                 Ok(Some(Decoded::Payload(piece))) => {
-                    let (header, payload, ended) =
-                        decoded.frames.last_mut().expect("payload follows a header");
+                    let (header, payload, ended) = found.frames.last_mut().expect("payload follows a header");
                     assert_eq!((piece.opcode, piece.fin), (header.opcode, header.fin));
                     assert!(!*ended && piece.first == payload.is_empty());
                     assert_eq!(before - input.len(), piece.bytes.len());
@@ -142,14 +142,14 @@ fn decode(pieces: &[&[u8]]) -> DecodedFrames {
                     assert_eq!(*ended, payload.len() as u64 == header.payload_len);
                 }
                 Err(error) => {
-                    decoded.error = Some(error);
-                    return decoded;
+                    found.error = Some(error);
+                    return found;
                 }
             }
         }
         assert!(input.is_empty(), "all of an input is consumed");
     }
-    decoded
+    found
 }
 
 /// However a stream is cut, the decoder finds the same frames and the same error in it, and every step consumes something
@@ -162,8 +162,11 @@ pub fn decoding_ignores_how_bytes_are_cut(bytes: &[u8]) {
     assert_eq!(decode(&single), whole);
 }
 
+/// FIN, opcode, masking key and payload of a frame.
+pub type Frame = (bool, Opcode, Option<[u8; 4]>, Vec<u8>);
+
 /// Decoding undoes encoding, for frames in a row, masked or not, however they are cut (§5.2, §5.3).
-pub fn decoding_undoes_encoding(frames: &[(bool, Opcode, Option<[u8; 4]>, Vec<u8>)], script: &Script<'_>) {
+pub fn decoding_undoes_encoding(frames: &[Frame], script: &Script<'_>) {
     let mut bytes = Vec::new();
     for (fin, opcode, key, payload) in frames {
         protocol::append_frame(*fin, *opcode, key.map(MaskingKey), payload, &mut bytes);
@@ -513,7 +516,7 @@ mod tests {
         fn request() -> impl Strategy<Value = Vec<u8>> {
             let extra = vec(("[A-Za-z-]{1,12}", "[ -~]{0,20}"), 0..6);
             ("/[a-z0-9/?=&%.]{0,20}", extra, any::<[bool; 6]>()).prop_map(|(target, extra, cases)| {
-                let mut head = format!("GET {target} HTTP/1.1\r\n");
+                let mut lines = vec![format!("GET {target} HTTP/1.1")];
                 let own = [
                     ("Host", "a.example:8080"),
                     ("Upgrade", "websocket"),
@@ -524,13 +527,12 @@ mod tests {
                 ];
                 for ((name, value), upper) in own.iter().zip(cases) {
                     let name = if upper { name.to_uppercase() } else { name.to_lowercase() };
-                    head += &format!("{name}: {value}\r\n");
+                    lines.push(format!("{name}: {value}"));
                 }
                 for (name, value) in extra {
-                    head += &format!("x-{name}:{value}\r\n");
+                    lines.push(format!("x-{name}:{value}"));
                 }
-                head += "\r\n";
-                head.into_bytes()
+                (lines.join("\r\n") + "\r\n\r\n").into_bytes()
             })
         }
 
@@ -548,7 +550,7 @@ mod tests {
             #[test]
             fn s5_2_headers_from_bytes(mut bytes in vec(any::<u8>(), 0..16), long in 0..4_u8) {
                 if let (Some(second), true) = (bytes.get_mut(1), long > 1) {
-                    *second |= 126 | (long & 1);
+                    *second |= 0x7e | (long & 1);
                 }
                 a_header_has_one_encoding(&bytes);
             }
