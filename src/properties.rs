@@ -276,24 +276,24 @@ struct Transcript {
 /// the request head gets to the connection (8).
 pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
     let script = Script::new(bytes);
-    let halves =
-        if script.switch(2) { script.rest.split_at(script.rest.len() / 2) } else { (script.rest, &[][..]) };
-    let whole = converse(&script, &[halves.0], &[halves.1]);
-    assert_eq!(converse(&script, &script.cut(halves.0), &script.cut(halves.1)), whole);
-    let drips = [halves.0.chunks(1).collect::<Vec<_>>(), halves.1.chunks(1).collect()];
-    assert_eq!(converse(&script, &drips[0], &drips[1]), whole);
+    let (_, handshake) = law_connection(&script, &mut Vec::new());
+    let mut input = if script.switch(1) { handshake } else { Vec::new() };
+    let middle =
+        if script.switch(2) { input.len() + script.rest.len() / 2 } else { input.len() + script.rest.len() };
+    input.extend_from_slice(script.rest);
+    let (before, after) = input.split_at(middle);
+    let whole = converse(&script, &[before], &[after]);
+    assert_eq!(converse(&script, &script.cut(before), &script.cut(after)), whole);
+    let drips = |bytes| <[u8]>::chunks(bytes, 1).collect::<Vec<_>>();
+    assert_eq!(converse(&script, &drips(before), &drips(after)), whole);
 }
 
 /// Hands a connection two rows of input, with a close of ours in between if the script says so.
 fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcript {
     let mut out = Vec::new();
-    let is_client = script.switch(0);
-    let (mut connection, handshake) = if is_client { law_client(&mut out) } else { law_server() };
+    let (mut connection, _) = law_connection(script, &mut out);
     let mut conversation =
         Conversation { received: 0, opened_at: None, holds: script.switch(3), seen: Vec::new() };
-    if script.switch(1) {
-        conversation.receive(&mut connection, &handshake, &mut out);
-    }
     for piece in before {
         conversation.receive(&mut connection, piece, &mut out);
     }
@@ -313,7 +313,7 @@ fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcrip
             decoded
                 .frames
                 .iter()
-                .all(|(header, _, ended)| *ended && header.masking_key.is_some() == is_client)
+                .all(|(header, _, ended)| *ended && header.masking_key.is_some() == script.switch(0))
         );
     }
     assert!(seen.iter().filter(|seen| matches!(seen, Seen::Closed(_))).count() <= 1);
@@ -321,17 +321,17 @@ fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcrip
     Transcript { seen, out, wants, is_open, deadline }
 }
 
-fn law_server() -> (Connection, Vec<u8>) {
-    (Connection::server(law_limits(), Time(0)), REQUEST.to_vec())
-}
-
-/// A client, and the response that it waits for.
-fn law_client(out: &mut Vec<u8>) -> (Connection, Vec<u8>) {
+/// A connection in the role that the script chooses, and the handshake that it waits for.
+fn law_connection(script: &Script<'_>, out: &mut Vec<u8>) -> (Connection, Vec<u8>) {
+    let mut server = Connection::server(law_limits(), Time(0));
+    if !script.switch(0) {
+        return (server, REQUEST.to_vec());
+    }
     let request = ClientRequest::new("server.example.com", "/chat").expect("it is a request");
     let client = Connection::client(law_limits(), request, [7; 32], Time(0), out);
-    let (mut server, mut response) = (law_server().0, Vec::new());
-    let mut bytes = out.clone();
-    let event = server.next_event(&mut bytes.as_mut_slice(), Time(0), &mut response);
+    let mut request = out.clone();
+    let mut response = Vec::new();
+    let event = server.next_event(&mut request.as_mut_slice(), Time(0), &mut response);
     assert!(matches!(event, Some(Event::Requested(_))));
     server.accept(Agreement::default(), Time(0), &mut response);
     (client, response)
