@@ -1,4 +1,5 @@
-//! The laws: what holds for every input, each written once.
+//! The laws: what holds for every input, each written once. All of them stand in this one file, however long, so that
+//! proptest and every fuzz target find them in the same place.
 //!
 //! A law is a plain function that takes bytes or values and asserts. It is driven three ways: by proptest, in the module
 //! `tests` at the end; by the targets under `fuzz/`, five lines each; and by their kept corpus. To add one, write the

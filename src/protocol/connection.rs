@@ -1,4 +1,5 @@
-//! [`Connection`]: the state machine of RFC 6455 §4 and §7. All transitions stand here.
+//! [`Connection`]: the state machine of RFC 6455 §4 and §7. All transitions stand here, in one file longer than others,
+//! because they are understood together or not at all.
 //!
 //! ```text
 //!                     accept                   close
@@ -15,8 +16,6 @@
 //! A state owns what only it needs: an assembler ends with `Open`, the request's key with `Awaiting`. In `Closing` our
 //! Close frame is out and the peer's is awaited; in `Closed` both are out, or no more are to come. Nothing is
 //! ever appended to `out` after a Close frame.
-//!
-//! The file is longer than others because the transitions are understood together or not at all.
 
 use super::assembler::{self, Assembler};
 use super::client_handshake::{Answer, ClientRequest, Expectation};
@@ -89,7 +88,7 @@ pub enum Wants {
     /// Server role: [`Connection::accept`] or [`Connection::respond`]. Input is not consumed meanwhile.
     Decision,
     /// Write what is left, shut down the write side, then read (and hand in, or discard) until the peer's end, so that
-    /// no reset overtakes the last bytes (§7.1.1).
+    /// no reset overtakes the last bytes. A client does well to wait for the server's end first (§7.1.1).
     FlushThenShutdown,
     /// Nothing from the peer. What is left can be written if that does not take waiting; then drop the transport.
     Nothing,
@@ -348,8 +347,7 @@ impl Connection {
 
     /// The peer's end of the TCP connection came. Without a Close frame before it, the connection is
     /// [`Lost`](Closure::Lost).
-    pub fn receive_eof(&mut self, now: Time) -> Option<Event<'static>> {
-        let _ = now;
+    pub fn receive_eof(&mut self, _now: Time) -> Option<Event<'static>> {
         match mem::replace(&mut self.state, State::Ended) {
             State::Connecting(_) | State::Awaiting(_) | State::Open(_) | State::Closing(_) => {
                 Some(Event::Closed(Closure::Lost))

@@ -56,9 +56,9 @@ protocol_errors! {
     "RFC 6455 §7.4" InvalidCloseCode => PROTOCOL_ERROR "the Close frame's code may not be sent";
     "RFC 6455 §8.1" CloseReasonNotUtf8 => INVALID_PAYLOAD "the Close frame's reason is not UTF-8";
     "RFC 6455 §8.1" TextNotUtf8 => INVALID_PAYLOAD "a text message is not UTF-8";
-    "RFC 6455 §7.4.1" MessageTooBig => MESSAGE_TOO_BIG "the message is larger than this server accepts";
+    "RFC 6455 §7.4.1" MessageTooBig => MESSAGE_TOO_BIG "the message is larger than this endpoint accepts";
     // Not 1009: that asks for smaller messages, and this one may be small. It is how it is cut that the policy forbids.
-    "RFC 6455 §10.4" TooManyFragments => POLICY_VIOLATION "the message has more fragments than this server accepts";
+    "RFC 6455 §10.4" TooManyFragments => POLICY_VIOLATION "the message has more fragments than this endpoint accepts";
 }
 
 macro_rules! handshake_errors {
