@@ -80,6 +80,12 @@ pub fn masking_agrees_with_the_naive_loop(key: [u8; 4], payload: &[u8], offset: 
     assert_eq!(masked, payload);
 }
 
+/// The same, of bytes that say where the payload lies: two for alignment and offset, four for the key, the payload.
+pub fn masking_a_script_agrees_with_the_naive_loop(bytes: &[u8]) {
+    let [alignment, offset, a, b, c, d, ref payload @ ..] = *bytes else { return };
+    masking_agrees_with_the_naive_loop([a, b, c, d], payload, usize::from(offset), usize::from(alignment));
+}
+
 /// A header is the same after it was encoded and parsed (§5.2), and no beginning of it is a header.
 pub fn parsing_a_header_undoes_encoding(header: FrameHeader) {
     let mut bytes = [0; FrameHeader::LEN_MAX];
@@ -180,6 +186,27 @@ pub fn decoding_undoes_encoding(frames: &[Frame], script: &Script<'_>) {
         assert_eq!((header.fin, header.opcode, header.masking_key), (*fin, *opcode, masking_key));
         assert_eq!((decoded, *ended), (payload, true));
     }
+}
+
+/// The same, of frames that the bytes behind a [`Script`] describe, four for each: FIN (1), masking (2) and opcode (the
+/// rest), how long the payload is, its first byte, and a byte of the key.
+pub fn decoding_undoes_encoding_of_scripted_frames(bytes: &[u8]) {
+    const OPCODES: [Opcode; 6] =
+        [Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping, Opcode::Pong];
+    let script = Script::new(bytes);
+    let (descriptions, _) = script.rest.as_chunks();
+    let frames = descriptions.iter().take(16).map(|&[kind, len, first, key]| {
+        // Lengths of 7, 16 and 64 bits (§5.2), the last ones of each and the first of the next among them.
+        let payload_len = match usize::from(len) {
+            len @ 0..=200 => len,
+            len @ 201..=240 => len * len,
+            len => 65_536 - 248 + len,
+        };
+        let payload = (0..payload_len).map(|index| first.wrapping_add(index as u8)).collect();
+        let masking_key = (kind & 2 != 0).then_some([key, first, len, kind]);
+        (kind & 1 != 0, OPCODES[usize::from(kind >> 2) % OPCODES.len()], masking_key, payload)
+    });
+    decoding_undoes_encoding(&frames.collect::<Vec<_>>(), &script);
 }
 
 /// The validator accepts what `std` accepts, however it is cut, and fails in the piece that has the first byte with which
@@ -544,6 +571,11 @@ mod tests {
             }
 
             #[test]
+            fn s5_3_scripted_masking(bytes in vec(any::<u8>(), 0..300)) {
+                masking_a_script_agrees_with_the_naive_loop(&bytes);
+            }
+
+            #[test]
             fn s5_2_headers(header in header()) {
                 parsing_a_header_undoes_encoding(header);
             }
@@ -562,6 +594,11 @@ mod tests {
                 script in script(),
             ) {
                 decoding_undoes_encoding(&frames, &Script::new(&script));
+            }
+
+            #[test]
+            fn s5_2_scripted_frames(bytes in vec(any::<u8>(), 0..60)) {
+                decoding_undoes_encoding_of_scripted_frames(&bytes);
             }
 
             #[test]
@@ -600,6 +637,69 @@ mod tests {
                 }
                 a_connection_ignores_how_its_input_is_cut(&[script, stream].concat());
             }
+        }
+    }
+
+    /// The corpus under `fuzz/`, without a fuzzer.
+    mod kept_corpus {
+        use super::super::*;
+        use crate::hub::properties as hub;
+        use std::fs;
+        use std::path::Path;
+
+        /// Each fuzz target with its law.
+        const TARGETS: [(&str, fn(&[u8])); 10] = [
+            ("connection", a_connection_ignores_how_its_input_is_cut),
+            ("frame_decoder", decoding_ignores_how_bytes_are_cut),
+            ("frame_header", a_header_has_one_encoding),
+            ("frame_round_trip", decoding_undoes_encoding_of_scripted_frames),
+            ("handshake", a_strict_prefix_of_a_handshake_is_incomplete),
+            ("homes", hub::homes_hand_out_what_a_map_of_lists_would),
+            ("log", hub::a_log_agrees_with_one_big_vector),
+            ("masking", masking_a_script_agrees_with_the_naive_loop),
+            ("subscriptions", hub::a_lap_misses_nobody),
+            ("utf8", utf8_validation_agrees_with_std),
+        ];
+
+        #[test]
+        fn every_kept_input_obeys_its_targets_law() {
+            for (target, law) in TARGETS {
+                let kept = files(&format!("fuzz/corpus/{target}"));
+                assert!(!kept.is_empty(), "{target} has a corpus");
+                for name in kept {
+                    // Shown if the law does not hold.
+                    println!("{target}: {name}");
+                    law(&fs::read(root().join("fuzz/corpus").join(target).join(name)).unwrap());
+                }
+            }
+        }
+
+        #[test]
+        fn every_target_drives_the_law_that_its_corpus_is_kept_for() {
+            let targets: Vec<_> = TARGETS.iter().map(|(target, _)| format!("{target}.rs")).collect();
+            assert_eq!(files("fuzz/fuzz_targets"), targets);
+            let this_file = include_str!("properties.rs");
+            for target in targets {
+                let source = fs::read_to_string(root().join("fuzz/fuzz_targets").join(&target)).unwrap();
+                let (_, call) = source.split_once("properties::").expect("a target calls a law");
+                let law = call.rsplit("::").next().and_then(|call| call.split('(').next()).unwrap();
+                let (name, _) = target.split_once('.').unwrap();
+                let row = this_file.lines().find(|line| line.trim().starts_with(&format!("(\"{name}\", ")));
+                assert!(row.is_some_and(|row| row.ends_with(&format!("{law}),"))), "{name} drives {law}");
+            }
+        }
+
+        fn root() -> &'static Path {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+        }
+
+        /// The names of the files in a directory, in order.
+        fn files(directory: &str) -> Vec<String> {
+            let entries = fs::read_dir(root().join(directory)).expect(directory);
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
         }
     }
 }
