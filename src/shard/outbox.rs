@@ -239,3 +239,177 @@ impl<'l> View<'l> {
         self.log.lag(self.cursor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Mark, Origin, Segment, ShardId};
+    use std::sync::Arc;
+
+    const HERE: ShardId = ShardId(0);
+    const ANN: ClientKey = ClientKey { index: 0, generation: 0 };
+    const BOB: ClientKey = ClientKey { index: 1, generation: 0 };
+
+    /// A log with one subscriber, and that subscriber's outbox.
+    struct Desk {
+        log: Log,
+        cursor: LogPosition,
+        outbox: Outbox,
+        without: Option<ClientKey>,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            let mut log = Log::new();
+            let cursor = log.join();
+            Desk { log, cursor, outbox: Outbox::default(), without: None }
+        }
+
+        /// Appends an unmasked text frame for each word.
+        fn publish(&mut self, words: &[(&str, ClientKey)]) {
+            let (mut frames, mut marks) = (Vec::new(), Vec::new());
+            for &(word, client) in words {
+                frames.extend([0x81, word.len() as u8]);
+                frames.extend(word.as_bytes());
+                marks.push(Mark { end: frames.len() as u32, origin: Origin { shard: HERE, client } });
+            }
+            self.log.append(&Segment { frames: Arc::new(frames), marks: Arc::new(marks) }, HERE);
+        }
+
+        fn view(&self) -> View<'_> {
+            View { log: &self.log, cursor: self.cursor, without: self.without }
+        }
+
+        fn push(&mut self, bytes: &str) {
+            self.outbox.push(&mut Vec::from(bytes), Box::default);
+        }
+
+        fn seal(&mut self, last: &str) {
+            let view = View { log: &self.log, cursor: self.cursor, without: None };
+            self.outbox.seal(Some(view), &mut Vec::from(last), Box::default);
+        }
+
+        /// All that follows, as long as something does.
+        fn write_rest(&mut self) -> Vec<u8> {
+            let mut all = Vec::new();
+            loop {
+                let is_member = !self.outbox.is_sealed();
+                let mut slices = Slices::new();
+                let plan = self.outbox.unwritten(is_member.then(|| self.view()), &mut slices);
+                slices.iter().for_each(|slice| all.extend_from_slice(slice));
+                drop(slices);
+                if plan.bytes() == 0 {
+                    return all;
+                }
+                let log = is_member.then_some((&mut self.log, &mut self.cursor));
+                let _ = self.outbox.written(log, self.without, plan, plan.bytes());
+            }
+        }
+
+        /// Has a socket take `count` bytes of what is offered.
+        fn take(&mut self, count: usize) {
+            let is_member = !self.outbox.is_sealed();
+            let plan = self.outbox.unwritten(is_member.then(|| self.view()), &mut Slices::new());
+            let log = is_member.then_some((&mut self.log, &mut self.cursor));
+            let (written, _) = self.outbox.written(log, self.without, plan, count);
+            assert_eq!(written, if count == plan.bytes() { Written::All } else { Written::Short });
+        }
+    }
+
+    #[test]
+    fn own_bytes_go_before_the_log_between_two_frames() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB)]);
+        desk.push("pong");
+        assert_eq!(desk.write_rest(), b"pong\x81\x05hello");
+    }
+
+    #[test]
+    fn own_bytes_wait_for_the_rest_of_a_torn_frame_but_not_for_the_next_frame() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("world", BOB)]);
+        desk.take(3);
+        desk.push("pong");
+        assert_eq!(desk.write_rest(), b"ellopong\x81\x05world");
+    }
+
+    #[test]
+    fn a_short_write_within_the_torn_frame_or_the_own_bytes_goes_on_where_it_stopped() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("world", BOB)]);
+        desk.take(3);
+        desk.push("pong");
+        desk.take(2);
+        desk.take(4);
+        desk.push("!");
+        assert_eq!(desk.write_rest(), b"ng!\x81\x05world");
+    }
+
+    #[test]
+    fn a_write_that_ends_between_two_frames_leaves_nothing_torn() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("world", BOB)]);
+        desk.take(7);
+        desk.push("pong");
+        assert_eq!(desk.write_rest(), b"pong\x81\x05world");
+    }
+
+    #[test]
+    fn a_sealed_outbox_is_the_rest_of_the_torn_frame_its_own_bytes_and_the_close_and_no_more() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("world", BOB)]);
+        desk.take(3);
+        desk.push("pong");
+        desk.seal("close");
+        desk.log.leave(desk.cursor);
+        assert_eq!(desk.log.retained(), 0, "a closing client pins no log");
+        desk.take(2);
+        assert_eq!(desk.write_rest(), b"lopongclose");
+    }
+
+    #[test]
+    fn a_seal_between_two_frames_takes_nothing_of_the_log() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB)]);
+        desk.seal("close");
+        assert_eq!(desk.write_rest(), b"close");
+    }
+
+    #[test]
+    fn a_second_seal_changes_nothing() {
+        let mut desk = Desk::new();
+        desk.seal("close");
+        desk.seal("");
+        assert_eq!(desk.write_rest(), b"close");
+    }
+
+    #[test]
+    fn a_large_torn_frame_is_kept_by_reference_until_it_is_written() {
+        let mut desk = Desk::new();
+        let frames = Arc::new([&[0x82, 126, 0xff, 0xff][..], &[7; 0xffff]].concat());
+        let marks =
+            Arc::new(vec![Mark { end: frames.len() as u32, origin: Origin { shard: HERE, client: BOB } }]);
+        desk.log.append(&Segment { frames: frames.clone(), marks }, HERE);
+        desk.take(10_000);
+        desk.seal("close");
+        desk.log.leave(desk.cursor);
+        assert_eq!(Arc::strong_count(&frames), 2, "the outbox refers to the frame, the log no longer does");
+        let rest = desk.write_rest();
+        assert_eq!(rest, [&frames[10_000..], b"close"].concat());
+        assert_eq!(Arc::strong_count(&frames), 1);
+    }
+
+    #[test]
+    fn ones_own_publications_are_passed_over_even_if_nothing_is_written() {
+        let mut desk = Desk::new();
+        desk.log.watch_origins();
+        desk.without = Some(ANN);
+        desk.publish(&[("mine", ANN)]);
+        assert_eq!(desk.write_rest(), b"");
+        desk.take(0);
+        assert_eq!(desk.view().lag(), 0);
+        desk.publish(&[("a", BOB), ("mine", ANN), ("b", BOB)]);
+        assert_eq!(desk.write_rest(), b"\x81\x01a\x81\x01b");
+        assert_eq!(desk.view().lag(), 0);
+    }
+}
