@@ -1,4 +1,5 @@
 //! The `fanwire` program: arguments, then the server or a client.
+#![forbid(unsafe_code)]
 
 mod cli;
 
