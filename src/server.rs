@@ -1,4 +1,18 @@
 //! Puts it together: listeners, a thread for each worker, and an orderly end.
+//!
+//! ```
+//! use fanwire::config::Config;
+//! use fanwire::server::Server;
+//!
+//! let config = Config { listen: vec!["127.0.0.1:0".parse()?], workers: 2, ..Config::default() };
+//! let server = Server::start(config)?;
+//! println!("ws://{}/ws", server.addresses()[0]);
+//!
+//! server.drain();
+//! let totals = server.wait()?;
+//! assert_eq!(totals.connections_open, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::config::{Config, ConfigError};
 use crate::hub::{HashSeed, ShardId};
