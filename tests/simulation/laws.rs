@@ -1,0 +1,270 @@
+//! What must hold, whatever happens: who said what and who heard what, and what follows from the one for the other.
+//!
+//! Nothing here knows how the server works. A client's publications are numbered from 1; whoever hears one checks it
+//! at once against everything heard before, and [`Laws::at_rest`] and [`Laws::after_drain`] look at the whole.
+
+use fanwire::protocol::Kind;
+use std::collections::BTreeMap;
+
+/// A publication: who said it, and its number among what that client said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Publication {
+    pub publisher: usize,
+    pub number: u32,
+}
+
+/// Where a client is; clients of different rooms hear nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// A channel, by its number.
+    Channel(usize),
+    /// `/echo`, alone with oneself.
+    Echo(usize),
+}
+
+impl Publication {
+    /// Every second one is text.
+    pub fn kind(self) -> Kind {
+        if self.number.is_multiple_of(2) { Kind::Text } else { Kind::Binary }
+    }
+
+    /// A payload of about `len` bytes that says what it is, so that a tear shows.
+    pub fn payload(self, len: usize) -> Vec<u8> {
+        let mut payload = format!("{} {} {len} ", self.publisher, self.number).into_bytes();
+        let period = 7 + (self.publisher + self.number as usize) % 19;
+        payload.extend((payload.len()..len).map(|at| b'a' + (at % period) as u8));
+        payload
+    }
+
+    /// What a message that was heard says it is.
+    fn read(kind: Kind, payload: &[u8]) -> Publication {
+        let mut words =
+            payload.split(|byte| *byte == b' ').map(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        let mut word = || words.next().flatten().expect("a publication begins with three numbers");
+        let (publisher, number, len) = (word(), word() as u32, word());
+        let publication = Publication { publisher, number };
+        assert_eq!(payload, publication.payload(len), "{publication:?} arrives as it was sent");
+        assert_eq!(kind, publication.kind(), "{publication:?} arrives as it was sent");
+        publication
+    }
+}
+
+/// All that was said and heard.
+#[derive(Debug, Default)]
+pub struct Laws {
+    clients: Vec<Record>,
+    rooms: BTreeMap<Room, Order>,
+}
+
+/// What one client said and heard.
+#[derive(Debug)]
+struct Record {
+    room: Room,
+    without_own: bool,
+    /// Where each of its publications ends, in the bytes that it sends.
+    ends: Vec<u64>,
+    /// Where each begins.
+    starts: Vec<u64>,
+    /// Bytes that it has handed to its socket.
+    bytes_sent: u64,
+    /// For each client that was there when it had got its 101: the first publication that it must not miss.
+    due: Option<BTreeMap<usize, u32>>,
+    /// The last it heard of each.
+    last: BTreeMap<usize, u32>,
+    heard: Vec<Publication>,
+}
+
+/// A room's one order, as far as it is known: of two publications that somebody heard one after the other, nobody
+/// may hear another one after the first, or before the second.
+#[derive(Debug, Default)]
+struct Order {
+    next: BTreeMap<Publication, Publication>,
+    previous: BTreeMap<Publication, Publication>,
+}
+
+/// A client as it is when everything has come to rest.
+#[derive(Clone, Copy, Debug)]
+pub struct AtRest {
+    pub client: usize,
+    /// It is open and has read all there was.
+    pub listens: bool,
+    /// All it ever said was accepted.
+    pub was_heard: bool,
+}
+
+impl Laws {
+    /// A client comes; its number.
+    pub fn add(&mut self, room: impl FnOnce(usize) -> Room, without_own: bool) -> usize {
+        let number = self.clients.len();
+        self.clients.push(Record {
+            room: room(number),
+            without_own,
+            ends: Vec::new(),
+            starts: Vec::new(),
+            bytes_sent: 0,
+            due: None,
+            last: BTreeMap::new(),
+            heard: Vec::new(),
+        });
+        number
+    }
+
+    /// A client's next publication.
+    pub fn next_publication(&self, client: usize) -> Publication {
+        Publication { publisher: client, number: self.clients[client].ends.len() as u32 + 1 }
+    }
+
+    /// A client's next publication stands at these bytes of what it sends.
+    pub fn said(&mut self, client: usize, start: u64, end: u64) {
+        self.clients[client].starts.push(start);
+        self.clients[client].ends.push(end);
+    }
+
+    /// A client handed bytes to its socket.
+    pub fn sent(&mut self, client: usize, bytes: usize) {
+        self.clients[client].bytes_sent += bytes as u64;
+    }
+
+    /// How much a client has handed to its socket.
+    pub fn bytes_sent(&self, client: usize) -> u64 {
+        self.clients[client].bytes_sent
+    }
+
+    /// How many of a client's publications are within the first `bytes` bytes that it sent.
+    pub fn said_within(&self, client: usize, bytes: u64) -> u32 {
+        self.clients[client].ends.partition_point(|end| *end <= bytes) as u32
+    }
+
+    /// A client has got its 101: of what others begin to send from here on it misses nothing.
+    pub fn admitted(&mut self, client: usize) {
+        let first_unsent =
+            |record: &Record| record.starts.partition_point(|start| *start < record.bytes_sent) as u32 + 1;
+        let mut due: BTreeMap<usize, u32> = self.clients.iter().map(first_unsent).enumerate().collect();
+        // It is in the channel before it says a word there.
+        due.insert(client, 1);
+        self.clients[client].due = Some(due);
+    }
+
+    /// A client has heard a message.
+    pub fn hear(&mut self, client: usize, kind: Kind, payload: &[u8]) {
+        let publication = Publication::read(kind, payload);
+        let Publication { publisher, number } = publication;
+        let room = self.clients[client].room;
+        assert_eq!(self.clients[publisher].room, room, "{client} hears {publication:?} of its own room");
+        let record = &mut self.clients[client];
+        assert!(
+            !(record.without_own && publisher == client),
+            "{client} asked not to hear its own {publication:?}"
+        );
+        let first_due = record.due_from(publisher);
+        match record.last.insert(publisher, number) {
+            Some(last) => {
+                assert_eq!(number, last + 1, "{client} hears {publisher} in order, without gap, once")
+            }
+            None => assert!(
+                number <= first_due,
+                "{client} misses nothing after its 101: {publication:?} is the first it hears, {first_due} is due"
+            ),
+        }
+        let previous = record.heard.last().copied();
+        record.heard.push(publication);
+        if !record.without_own
+            && let Some(previous) = previous
+        {
+            let order = self.rooms.entry(room).or_default();
+            let next = *order.next.entry(previous).or_insert(publication);
+            assert_eq!(publication, next, "{client} hears what others heard after {previous:?}");
+            let before = *order.previous.entry(publication).or_insert(previous);
+            assert_eq!(previous, before, "{client} hears what others heard before {publication:?}");
+        }
+    }
+
+    /// Nothing is under way any more: who listened has heard everything.
+    pub fn at_rest(&self, clients: &[AtRest]) {
+        self.own_gaps();
+        for publisher in clients {
+            let record = &self.clients[publisher.client];
+            let last = self.last_heard_of(publisher.client);
+            if publisher.was_heard {
+                let listeners = clients.iter().filter(|listener| {
+                    let listener = &self.clients[listener.client];
+                    listener.room == record.room
+                        && listener.due_from(publisher.client) <= record.ends.len() as u32
+                });
+                for listener in listeners.filter(|listener| listener.listens) {
+                    self.heard_up_to(listener.client, publisher.client, record.ends.len() as u32);
+                }
+            }
+            for listener in clients.iter().filter(|listener| listener.listens) {
+                let listening = &self.clients[listener.client];
+                let has_begun = listening.last.contains_key(&publisher.client);
+                if listening.room == record.room
+                    && (has_begun || listening.due_from(publisher.client) <= last)
+                {
+                    self.heard_up_to(listener.client, publisher.client, last);
+                }
+            }
+        }
+    }
+
+    /// After a drain: whoever was told goodbye has heard what was `accepted` of each client before it began.
+    pub fn after_drain(&self, told: &[usize], accepted: &BTreeMap<usize, u32>) {
+        self.own_gaps();
+        for &listener in told {
+            for (&publisher, &accepted) in accepted {
+                let record = &self.clients[listener];
+                if self.clients[publisher].room == record.room && record.due_from(publisher) <= accepted {
+                    let heard = record.last.get(&publisher).copied().unwrap_or(0);
+                    assert!(
+                        heard >= accepted || (record.without_own && listener == publisher),
+                        "{listener} hears all of {publisher} that was accepted before the drain: {heard} of {accepted}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Those who did not want their own publications back miss exactly these.
+    fn own_gaps(&self) {
+        for (client, record) in self.clients.iter().enumerate().filter(|(_, record)| record.without_own) {
+            let Some(order) = self.rooms.get(&record.room) else { continue };
+            for pair in record.heard.windows(2) {
+                let mut at = pair[0];
+                while let Some(&next) = order.next.get(&at)
+                    && at != pair[1]
+                {
+                    assert!(
+                        next == pair[1] || next.publisher == client,
+                        "{client} misses only its own between {:?} and {:?}, not {next:?}",
+                        pair[0],
+                        pair[1]
+                    );
+                    at = next;
+                }
+            }
+        }
+    }
+
+    fn heard_up_to(&self, listener: usize, publisher: usize, number: u32) {
+        let record = &self.clients[listener];
+        if number > 0 && !(record.without_own && listener == publisher) {
+            let heard = record.last.get(&publisher).copied().unwrap_or(0);
+            assert_eq!(heard, number, "{listener} has heard {publisher} to the end");
+        }
+    }
+
+    /// The last publication of a client that anybody heard.
+    fn last_heard_of(&self, publisher: usize) -> u32 {
+        self.clients.iter().filter_map(|record| record.last.get(&publisher)).copied().max().unwrap_or(0)
+    }
+}
+
+impl Record {
+    /// The first publication of `publisher` that this client must not miss.
+    fn due_from(&self, publisher: usize) -> u32 {
+        match &self.due {
+            None => u32::MAX,
+            Some(due) => due.get(&publisher).copied().unwrap_or(1),
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The world of the simulation: shards, clients, a clock, and a scheduler that lets them act in an order of chance.
+//!
+//! The shards run the server's own code: [`EventLoop`] with [`Mesh`]. A shard whose loop sleeps is let run only when
+//! an event, a wake or its timeout would end that sleep, so that a lost wake-up stays lost.
+
+use crate::clients::{Attack, Client, Habits, Pace, Reads};
+use crate::laws::{AtRest, Laws, Room};
+use crate::network::{Flag, Net};
+use crate::random::Random;
+use fanwire::config::Config;
+use fanwire::hub::{HashSeed, ShardId};
+use fanwire::limits::{self, Limits};
+use fanwire::mesh::Mesh;
+use fanwire::metrics::{Counters, Totals};
+use fanwire::protocol::{CloseCode, Closure, Status, Time};
+use fanwire::shard::mail::Order;
+use fanwire::shard::{Place, Shard};
+use fanwire::turn::{EventLoop, Progress};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+/// Milliseconds for which a shard that could run may be kept from it while time passes.
+const STARVED_MS_MAX: u64 = 300;
+
+/// Turns in a row that do not wait and get nothing done, before we call it a spin.
+const IDLE_TURNS_MAX: u32 = 16;
+
+/// Rounds in which everyone acts until nobody has anything to do.
+const ROUNDS_MAX: usize = 50_000;
+
+/// What kind of world it is.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub shards: usize,
+    pub channels: usize,
+    /// Clients that ever come.
+    pub clients_max: usize,
+    pub steps: usize,
+    /// The longest that time passes in one step.
+    pub pause_ms_max: usize,
+    /// How many of the clients behave badly.
+    pub bad_percent: usize,
+    pub has_faults: bool,
+    /// When the server is told to drain, if that is before the end.
+    pub drains_at: Option<usize>,
+    pub payload_bytes_max: usize,
+    pub capacities: &'static [usize],
+    pub clock_ms: u64,
+    pub config: Config,
+}
+
+impl Plan {
+    /// Chance decides about everything.
+    pub fn of(random: &mut Random) -> Plan {
+        let steps = random.within(50..=900);
+        let clients_max = random.within(1..=25);
+        let limits = Limits {
+            message_bytes_max: 1024,
+            outbox_bytes_max: random.pick(&[1034, 2048, 4096, 16 << 10, 64 << 10]),
+            handshake_timeout_ms: 2_000,
+            ping_interval_ms: random.pick(&[0, 800, 800]),
+            idle_timeout_ms: 3_000,
+            close_timeout_ms: 600,
+        };
+        let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
+        Plan {
+            shards: random.within(1..=4),
+            channels: random.within(1..=3),
+            clients_max,
+            steps,
+            pause_ms_max: random.pick(&[5, 40, 400]),
+            bad_percent: random.pick(&[0, 10, 40, 80]),
+            has_faults: random.chance(60),
+            drains_at: random.chance(40).then(|| random.below(steps)),
+            payload_bytes_max: random.pick(&[30, 300, 1024]),
+            capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
+            clock_ms: random.pick(&[0, 1_000, u64::from(u32::MAX) - 2_000]),
+            config: Config { limits, connections_max, echo: true, ..Config::default() },
+        }
+    }
+
+    /// More subscribers than one turn writes.
+    pub fn crowd(random: &mut Random) -> Plan {
+        let clients_max = random.within(260..=400);
+        let plan = Plan::of(random);
+        Plan {
+            shards: random.within(1..=2),
+            channels: 1,
+            clients_max,
+            steps: 2 * clients_max,
+            pause_ms_max: 5,
+            drains_at: None,
+            capacities: &[4_096],
+            config: Config { connections_max: 1_000, ..plan.config },
+            ..plan
+        }
+    }
+}
+
+/// Shards, clients and a clock.
+pub struct World {
+    random: Random,
+    pub plan: Plan,
+    config: Arc<Config>,
+    clock_ms: u64,
+    mesh: Arc<Mesh<Flag>>,
+    shards: Vec<Sim>,
+    pub clients: Vec<Client>,
+    pub laws: Laws,
+    /// When the drain began, and what had been accepted of each client by then.
+    drain: Option<(u64, BTreeMap<usize, u32>)>,
+}
+
+/// One shard, its loop, and how the scheduler treats it.
+struct Sim {
+    event_loop: EventLoop<Net, Flag>,
+    counters: Arc<Counters>,
+    /// Steps for which it is not let run.
+    starved_steps: usize,
+    ran_ms: u64,
+    is_drained: bool,
+}
+
+impl World {
+    pub fn new(plan: Plan, mut random: Random) -> World {
+        let flags: Vec<Flag> = (0..plan.shards).map(|_| Flag::default()).collect();
+        let mesh = Arc::new(Mesh::new(flags.clone(), plan.config.connections_max));
+        let config = Arc::new(plan.config.clone());
+        let seed = HashSeed(random.next(), random.next());
+        let shards = (0..plan.shards)
+            .map(|number| {
+                let place =
+                    Place { id: ShardId(number as u16), shards: plan.shards, seed, config: config.clone() };
+                let counters = Arc::new(Counters::default());
+                let shard = Shard::new(place, counters.clone(), Time(plan.clock_ms as u32));
+                let listeners = random.within(1..=2);
+                let mut net = Net::new(listeners, flags[number].clone(), random.fork(), plan.clock_ms);
+                net.is_rough = plan.has_faults;
+                let event_loop = EventLoop::new(shard, net, mesh.clone());
+                Sim { event_loop, counters, starved_steps: 0, ran_ms: plan.clock_ms, is_drained: false }
+            })
+            .collect();
+        World {
+            random,
+            clock_ms: plan.clock_ms,
+            config,
+            mesh,
+            shards,
+            clients: Vec::new(),
+            laws: Laws::default(),
+            drain: None,
+            plan,
+        }
+    }
+
+    // ---- The course of things ---------------------------------------------------------------------------------------
+
+    /// From the first client to the last shard's end.
+    pub fn run(&mut self) {
+        for step in 0..self.plan.steps {
+            if self.plan.drains_at == Some(step) {
+                self.order_drain();
+            }
+            self.step();
+        }
+        self.calm();
+        self.settle();
+        if self.drain.is_none() {
+            self.check_rest();
+            self.everyone_leaves();
+            self.order_drain();
+        }
+        self.finish_drain();
+    }
+
+    /// One thing happens.
+    pub fn step(&mut self) {
+        for sim in &mut self.shards {
+            sim.starved_steps = sim.starved_steps.saturating_sub(1);
+        }
+        match self.random.below(100) {
+            0..45 => {
+                let shard = self.random.below(self.shards.len());
+                if self.shards[shard].starved_steps == 0 {
+                    self.turn(shard);
+                }
+            }
+            45..90 if !self.clients.is_empty() => {
+                let client = self.random.below(self.clients.len());
+                self.act(client, Pace::Chance);
+            }
+            45..95 => {
+                if self.clients.len() < self.plan.clients_max {
+                    let habits = self.habits();
+                    self.join(habits);
+                }
+            }
+            95..98 => {
+                let ms = self.random.within(1..=self.plan.pause_ms_max);
+                self.pass_time(ms as u64);
+            }
+            _ if self.plan.has_faults => self.fault(),
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self) {
+        let shard = self.random.below(self.shards.len());
+        let steps = self.random.within(1..=200);
+        let sim = &mut self.shards[shard];
+        match self.random.below(3) {
+            0 => sim.starved_steps = steps,
+            1 => sim.event_loop.sockets().rouse(),
+            _ => {
+                let net = sim.event_loop.sockets();
+                net.has_descriptors = !net.has_descriptors;
+            }
+        }
+    }
+
+    /// No more faults from here on.
+    fn calm(&mut self) {
+        for sim in &mut self.shards {
+            sim.starved_steps = 0;
+            sim.event_loop.sockets().has_descriptors = true;
+        }
+    }
+
+    /// A client connects.
+    pub fn join(&mut self, habits: Habits) -> usize {
+        let shard = self.random.below(self.shards.len());
+        let capacity = self.random.pick(self.plan.capacities);
+        let wire = self.shards[shard].event_loop.sockets().connect(capacity);
+        if self.shards[shard].is_drained {
+            self.shards[shard].event_loop.sockets().wire(wire).reset();
+        }
+        let client = Client::new(habits, (shard, wire), self.clock_ms, &mut self.laws, &mut self.random);
+        self.clients.push(client);
+        self.clients.len() - 1
+    }
+
+    fn habits(&mut self) -> Habits {
+        let random = &mut self.random;
+        let good = Habits {
+            room: Room::Channel(random.below(self.plan.channels)),
+            without_own: random.chance(25),
+            reads: Reads::All,
+            talks_percent: random.pick(&[0, 10, 50]),
+            publications_max: 60,
+            payload_bytes_max: self.plan.payload_bytes_max,
+            is_hasty: random.chance(20),
+            leaves_after: random.chance(25).then(|| random.within(3..=60) as u32),
+            breaks_after: None,
+            dies_after: None,
+            attack: None,
+        };
+        if !random.chance(self.plan.bad_percent) {
+            let is_echo = random.chance(10);
+            return if is_echo { Habits { room: Room::Echo(0), without_own: false, ..good } } else { good };
+        }
+        let acts = random.within(0..=60) as u32;
+        match random.below(8) {
+            0 => Habits { reads: Reads::Little, ..good },
+            1 => Habits { reads: Reads::LittleUntil(acts), ..good },
+            2 => Habits { reads: Reads::LittleUntil(0), leaves_after: None, ..good },
+            3 => Habits { breaks_after: Some(acts), ..good },
+            4 => Habits { dies_after: Some(acts), ..good },
+            5 => Habits {
+                room: Room::Echo(0),
+                without_own: false,
+                reads: Reads::LittleUntil(acts),
+                talks_percent: 90,
+                publications_max: 1_000,
+                ..good
+            },
+            6 => Habits {
+                attack: Some(Attack::PingFlood),
+                reads: Reads::LittleUntil(acts),
+                leaves_after: None,
+                ..good
+            },
+            _ => Habits { attack: Some(random.pick(&Attack::ALL)), leaves_after: None, ..good },
+        }
+    }
+
+    /// Lets everyone act until nobody has anything to do. No time passes.
+    pub fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let mut is_moving = false;
+            for shard in 0..self.shards.len() {
+                is_moving |= self.turn(shard);
+            }
+            for client in 0..self.clients.len() {
+                is_moving |= self.act(client, Pace::Catching);
+            }
+            if !is_moving {
+                return;
+            }
+        }
+        panic!("it comes to rest");
+    }
+
+    /// Time passes. Those who are good, and shards that could run, are not kept from acting for too long.
+    pub fn pass_time(&mut self, ms: u64) {
+        for client in 0..self.clients.len() {
+            if self.clients[client].is_good() {
+                self.act(client, Pace::Catching);
+            }
+        }
+        for shard in 0..self.shards.len() {
+            let sim = &self.shards[shard];
+            if sim.starved_steps == 0 || self.clock_ms + ms > sim.ran_ms + STARVED_MS_MAX {
+                self.turn(shard);
+            }
+        }
+        self.clock_ms += ms;
+        for sim in &mut self.shards {
+            sim.event_loop.sockets().clock_ms = self.clock_ms;
+        }
+    }
+
+    /// Lets time pass up to when the next sleeper wakes. Returns whether there is one.
+    fn pass_to_next_deadline(&mut self) -> bool {
+        let shards = self.shards.iter_mut().filter(|sim| !sim.is_drained);
+        let next = shards.filter_map(|sim| sim.event_loop.sockets().sleeps_until()).min();
+        if let Some(next) = next {
+            self.pass_time(next.saturating_sub(self.clock_ms));
+            self.settle();
+        }
+        next.is_some()
+    }
+
+    /// Everyone leaves, or is seen off by a deadline; then the server holds nothing.
+    pub fn everyone_leaves(&mut self) {
+        let Limits { handshake_timeout_ms, idle_timeout_ms, close_timeout_ms, .. } = self.config.limits;
+        let patience_ms =
+            limits::ACCEPT_RETRY_MS + handshake_timeout_ms + idle_timeout_ms + 2 * close_timeout_ms;
+        let until_ms = self.clock_ms + u64::from(patience_ms);
+        loop {
+            for client in &mut self.clients {
+                client.leave(self.clock_ms);
+            }
+            self.settle();
+            if self.shards.iter_mut().all(|sim| sim.event_loop.sockets().is_unused()) {
+                break;
+            }
+            assert!(self.pass_to_next_deadline(), "a client is left, and nobody will ever look at it");
+            assert!(self.clock_ms <= until_ms, "every client ends in time");
+        }
+        assert_eq!(self.mesh.connections(), 0, "every place was given back");
+        for sim in &self.shards {
+            assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held for nobody");
+        }
+        let until_ms = self.clock_ms + u64::from(limits::INTEREST_LINGER_MS + patience_ms);
+        while self.pass_to_next_deadline() {
+            assert!(self.clock_ms <= until_ms, "a server without clients comes to sleep");
+        }
+        let totals = self.totals();
+        assert_eq!(totals.channels_open, 0, "a channel goes after its last subscriber");
+        assert_eq!(totals.publications_homeless, 0, "every publication finds its home");
+    }
+
+    /// The server is told to drain.
+    pub fn order_drain(&mut self) {
+        let mut accepted = BTreeMap::new();
+        for client in &self.clients {
+            let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+            if client.is_in && client.habits.attack.is_none() {
+                accepted.insert(client.number, self.laws.said_within(client.number, wire.bytes_read));
+            }
+        }
+        self.drain = Some((self.clock_ms, accepted));
+        for shard in 0..self.shards.len() {
+            self.mesh.order(ShardId(shard as u16), Order::Drain);
+            if self.random.chance(30) {
+                self.turn(shard);
+            }
+        }
+    }
+
+    /// Lets the drain come to its end.
+    pub fn finish_drain(&mut self) {
+        self.calm();
+        self.settle();
+        let (since_ms, accepted) = self.drain.clone().expect("the server drains");
+        let began_late_ms = self.clock_ms - since_ms;
+        let until_ms = self.clock_ms + began_late_ms + u64::from(self.config.limits.close_timeout_ms);
+        while self.shards.iter().any(|sim| !sim.is_drained) {
+            assert!(self.pass_to_next_deadline(), "a shard never ends");
+            assert!(self.clock_ms <= until_ms, "the drain ends in time");
+        }
+        for client in 0..self.clients.len() {
+            self.act(client, Pace::Catching);
+        }
+        assert_eq!(self.mesh.connections(), 0, "every place was given back");
+        let told = |number: usize, code: CloseCode| {
+            self.clients[number].was_told().is_some_and(|(told, _)| told == code)
+        };
+        let left = |number: usize| self.clients[number].left_ms.is_some();
+        let drained = |number: &usize| !left(*number) && told(*number, CloseCode::GOING_AWAY);
+        // Of whoever was closed for another reason what was read may have been discarded.
+        let heard_out =
+            |number: &usize| drained(number) || (left(*number) && told(*number, CloseCode::NORMAL));
+        let accepted = accepted.into_iter().filter(|(number, _)| heard_out(number)).collect();
+        let listeners: Vec<usize> = (0..self.clients.len()).filter(drained).collect();
+        self.laws.after_drain(&listeners, &accepted);
+    }
+
+    // ---- One turn, one act ------------------------------------------------------------------------------------------
+
+    /// Lets a shard turn, unless it sleeps. Returns whether it did.
+    pub fn turn(&mut self, shard: usize) -> bool {
+        let sim = &mut self.shards[shard];
+        if sim.is_drained || !sim.event_loop.sockets().is_roused() {
+            sim.ran_ms = self.clock_ms;
+            return false;
+        }
+        match sim.event_loop.turn() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) => panic!("sockets here fail only by falling asleep: {error}"),
+            Ok(progress) => sim.is_drained = progress == Progress::Drained,
+        }
+        sim.ran_ms = self.clock_ms;
+        sim.event_loop.shard().check_invariants();
+        let net = sim.event_loop.sockets();
+        net.turned();
+        assert!(net.idle_turns < IDLE_TURNS_MAX, "a loop that has nothing to do waits");
+        if sim.is_drained {
+            assert!(self.drain.is_some(), "only a drain ends a loop");
+            assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held at the end");
+        }
+        let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
+        assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
+        true
+    }
+
+    /// Lets a client act. Returns whether anything came of it.
+    pub fn act(&mut self, client: usize, pace: Pace) -> bool {
+        let client = &mut self.clients[client];
+        let was_over = client.closure.is_some();
+        let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+        let acted = client.act(pace, wire, self.clock_ms, &mut self.laws, &mut self.random);
+        if client.closure.is_some() && !was_over {
+            let number = client.number;
+            self.judge(number);
+        }
+        acted
+    }
+
+    // ---- Laws that need the whole world -----------------------------------------------------------------------------
+
+    /// How a client's connection ended must have had a reason.
+    fn judge(&mut self, client: usize) {
+        let client = &self.clients[client];
+        let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+        let Limits { handshake_timeout_ms, ping_interval_ms, close_timeout_ms, .. } = self.config.limits;
+        let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
+            since_ms.is_some_and(|since_ms| since_ms + u64::from(timeout_ms) <= self.clock_ms)
+        };
+        let drain_ms = self.drain.as_ref().map(|(since_ms, _)| *since_ms);
+        let is_full = self.config.connections_max < self.clients.len();
+        let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
+        let closure = client.closure.as_ref().expect("it ended");
+        assert!(
+            !matches!(closure, Closure::Failed(_) | Closure::Refused(_)),
+            "the server keeps to the protocol: {closure:?} {client:?}"
+        );
+        if !client.is_good() {
+            return;
+        }
+        let has_reason = match closure {
+            Closure::Agreed(..) if client.left_ms.is_some() => true,
+            Closure::Agreed(Some(CloseCode::GOING_AWAY), _) => drain_ms.is_some(),
+            Closure::Agreed(Some(CloseCode::POLICY_VIOLATION), reason) => {
+                // Without Pings, silence is all there is to tell who is alive.
+                if reason.as_str().starts_with("idle") { ping_interval_ms == 0 } else { wire.was_full }
+            }
+            Closure::Responded(Status::SERVICE_UNAVAILABLE) => is_full || drain_ms.is_some() || is_late,
+            Closure::Responded(Status::REQUEST_TIMEOUT) => is_late,
+            Closure::Lost => {
+                wire.was_full
+                    || is_late
+                    || (is_full && !client.is_in)
+                    || (drain_ms.is_some() && !client.is_in)
+                    || is_over(drain_ms, close_timeout_ms)
+                    || is_over(client.left_ms, close_timeout_ms)
+            }
+            _ => false,
+        };
+        assert!(has_reason, "a good client ends for a reason: {closure:?} {client:?}");
+    }
+
+    /// Nothing is under way, and no time has to pass: all that was said was heard by all who listen.
+    pub fn check_rest(&mut self) {
+        let mut at_rest = Vec::new();
+        let mut is_all_taken = true;
+        for client in &self.clients {
+            let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+            let is_served = client.is_good() && client.is_open();
+            is_all_taken &= wire.is_closed || wire.key.is_none() || is_served;
+            let said_all = client.has_said_all() && wire.bytes_read >= self.laws.bytes_sent(client.number);
+            assert!(!is_served || said_all, "who may speak is heard: {client:?}");
+            let agreed = client.left_ms.is_some()
+                && client.was_told().is_some_and(|(code, _)| code == CloseCode::NORMAL);
+            at_rest.push(AtRest {
+                client: client.number,
+                listens: is_served,
+                was_heard: said_all && client.is_in && (is_served || (client.is_good() && agreed)),
+            });
+        }
+        self.laws.at_rest(&at_rest);
+        if is_all_taken {
+            for sim in &self.shards {
+                assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "what everyone has is kept no longer");
+            }
+        }
+    }
+
+    /// What all shards have counted.
+    pub fn totals(&self) -> Totals {
+        Totals::of(self.shards.iter().map(|sim| &*sim.counters))
+    }
+}
