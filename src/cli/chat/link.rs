@@ -1,0 +1,274 @@
+//! [`Link`]: one connection to the server, from the TCP connection on: `protocol::Connection` over a socket.
+//!
+//! It does not wait: [`read`](Link::read) and [`write`](Link::write) do what can be done, and whoever polls the socket
+//! calls them again. It does not reconnect either; it says how it ended.
+
+use fanwire::limits::{Limits, OWN_BYTES_MARK};
+use fanwire::protocol::{
+    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Time, Timeout, Wants,
+};
+use mio::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use super::payload::escape;
+
+/// What the client bears from a server. A Ping goes well before a home router forgets the connection, and a server
+/// that answers nothing for 45 s is gone.
+const LIMITS: Limits = Limits {
+    message_bytes_max: 64 << 20,
+    outbox_bytes_max: 64 << 20,
+    handshake_timeout_ms: 10_000,
+    ping_interval_ms: 20_000,
+    idle_timeout_ms: 45_000,
+    close_timeout_ms: 3_000,
+};
+
+/// Bytes of a refusal's body that are kept.
+const REFUSAL_BYTES_MAX: usize = 4 << 10;
+
+/// A connection to the server.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: TcpStream,
+    connection: Connection,
+    out: Vec<u8>,
+    /// Bytes of `out` already written. Invariant: less than its length, or 0.
+    written: usize,
+    /// How it ended, as far as WebSocket goes; the TCP connection may still be closing.
+    closure: Option<Closure>,
+    /// The body of the response that refuses us.
+    refusal: Vec<u8>,
+}
+
+impl Link {
+    /// Starts the opening handshake on a connection that has been made.
+    pub(super) fn new(stream: TcpStream, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
+        let mut out = Vec::new();
+        let connection = Connection::client(Arc::new(LIMITS), request, seed, now, &mut out);
+        Link { stream, connection, out, written: 0, closure: None, refusal: Vec::new() }
+    }
+
+    /// Reads once and hands what came to `receive`. Returns whether there may be more to read.
+    pub(super) fn read(&mut self, buffer: &mut [u8], now: Time, receive: impl FnMut(Kind, &[u8])) -> bool {
+        match self.stream.read(buffer) {
+            Ok(count @ 1..) => {
+                self.take(&mut buffer[..count], now, receive);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Ok(0) | Err(_) => {
+                let event = self.connection.receive_eof(now);
+                self.end(event);
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, mut input: &mut [u8], now: Time, mut receive: impl FnMut(Kind, &[u8])) {
+        self.keep_refusal(input);
+        while let Some(event) = self.connection.next_event(&mut input, now, &mut self.out) {
+            match event {
+                Event::Message(message) => receive(message.kind, &message.payload),
+                event => self.end(Some(event)),
+            }
+            self.keep_refusal(input);
+        }
+    }
+
+    /// Behind the head of a response that is no 101 stands its body.
+    fn keep_refusal(&mut self, bytes: &[u8]) {
+        if matches!(self.closure, Some(Closure::Responded(_))) {
+            let room = REFUSAL_BYTES_MAX.saturating_sub(self.refusal.len());
+            self.refusal.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    fn end(&mut self, event: Option<Event<'_>>) {
+        if let Some(Event::Closed(closure)) = event {
+            self.closure = Some(closure);
+        }
+    }
+
+    /// Does what is due at this time.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        let event = self.connection.handle_timeout(now, &mut self.out);
+        self.end(event);
+    }
+
+    /// Sends a message, once [`write`](Self::write) gets to it. Does nothing unless the link is open.
+    pub(super) fn send(&mut self, kind: Kind, payload: &[u8]) {
+        self.connection.send(kind, payload, &mut self.out);
+    }
+
+    /// Starts the closing handshake with 1000. Does nothing unless the link is open.
+    pub(super) fn close(&mut self, now: Time) {
+        self.connection.close(CloseCode::NORMAL, &CloseReason::none(), now, &mut self.out);
+    }
+
+    /// Writes as much as the socket takes, and its end behind the last of it.
+    pub(super) fn write(&mut self) {
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(count @ 1..) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Nobody hears us any more. What the server said before that is still to be read, its end included.
+                Ok(0) | Err(_) => self.written = self.out.len(),
+            }
+            if self.written == self.out.len() {
+                self.out.clear();
+                self.written = 0;
+            }
+            // A Pong that had to wait comes behind the rest.
+            self.connection.set_congested(self.unwritten() > OWN_BYTES_MARK, &mut self.out);
+        }
+        // §7.1.1: a socket that is closed at once could lose our Close frame to a reset. A refusal's body is read to its
+        // end first: there are servers that cut it short when we turn away.
+        let is_refused = matches!(self.closure, Some(Closure::Responded(_)));
+        if self.out.is_empty() && self.connection.wants() == Wants::FlushThenShutdown && !is_refused {
+            // It fails if the server is gone already, and then there is nothing to do.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Whether messages can be sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    /// How the link ended, once its TCP connection has too, with what a refusal says.
+    pub(super) fn ended(&self) -> Option<(&Closure, &[u8])> {
+        match &self.closure {
+            Some(closure) if self.connection.wants() == Wants::Nothing => Some((closure, &self.refusal)),
+            _ => None,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.connection.deadline()
+    }
+
+    /// The socket, to be polled.
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+}
+
+/// What to do after a link has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequel {
+    /// The server is wanted and may come back.
+    Reconnect,
+    /// The server is done with us.
+    Finished,
+    /// It would end in the same way again.
+    Fail,
+}
+
+impl Sequel {
+    /// What to do after a link that ended so.
+    pub(super) fn of(closure: &Closure) -> Sequel {
+        match closure {
+            Closure::Agreed(code, _) => match code.map_or(1005, CloseCode::number) {
+                1000 | 1005 => Sequel::Finished,
+                // Going away, an unexpected condition, a restart, overload, a gateway's trouble: they pass.
+                1001 | 1011..=1014 => Sequel::Reconnect,
+                _ => Sequel::Fail,
+            },
+            Closure::Responded(status) if (500..600).contains(&status.number()) => Sequel::Reconnect,
+            Closure::Lost | Closure::TimedOut(_) => Sequel::Reconnect,
+            Closure::Responded(_) | Closure::Failed(_) | Closure::Dropped(_) | Closure::Refused(_) => {
+                Sequel::Fail
+            }
+        }
+    }
+}
+
+/// How a link ended, in a sentence that a terminal can show.
+pub(super) fn describe(closure: &Closure, refusal: &[u8]) -> String {
+    match closure {
+        Closure::Agreed(code, reason) => {
+            let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+            let reason = if reason.as_str().is_empty() {
+                String::new()
+            } else {
+                format!(" {}", escape(reason.as_str()))
+            };
+            format!("the server closed the connection: {code}{reason}")
+        }
+        Closure::Responded(status) => {
+            let body = String::from_utf8_lossy(refusal);
+            format!("the server refused: {status}: {}", escape(body.trim())).trim_end_matches(": ").to_owned()
+        }
+        Closure::Failed(error) => format!("the server broke the protocol: {error} ({})", error.section()),
+        Closure::Refused(error) => format!("this is no WebSocket server: {error} ({})", error.section()),
+        Closure::Dropped(code) => format!("closed with {code}"),
+        Closure::TimedOut(Timeout::Handshake) => "the server did not answer in time".to_owned(),
+        Closure::TimedOut(Timeout::Idle) => "the server is silent: the connection is dead".to_owned(),
+        Closure::TimedOut(Timeout::Close) => "the server did not answer our Close frame in time".to_owned(),
+        Closure::Lost => "the connection was lost".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fanwire::protocol::{HandshakeError, ProtocolError, Status};
+
+    fn agreed(code: u16, reason: &str) -> Closure {
+        Closure::Agreed(Some(CloseCode::new(code)), CloseReason::new(reason))
+    }
+
+    #[test]
+    fn s7_4_codes_of_passing_trouble_reconnect_and_those_that_blame_us_do_not() {
+        for code in [1001, 1011, 1012, 1013, 1014] {
+            assert_eq!(Sequel::of(&agreed(code, "")), Sequel::Reconnect, "{code}");
+        }
+        for code in [1002, 1003, 1007, 1008, 1009, 1010, 3000, 4999] {
+            assert_eq!(Sequel::of(&agreed(code, "")), Sequel::Fail, "{code}");
+        }
+        assert_eq!(Sequel::of(&agreed(1000, "")), Sequel::Finished);
+        assert_eq!(Sequel::of(&Closure::Agreed(None, CloseReason::none())), Sequel::Finished);
+    }
+
+    #[test]
+    fn a_refusal_is_final_unless_it_is_the_server_s_own_trouble() {
+        let sequel = |status| Sequel::of(&Closure::Responded(Status::new(status)));
+        assert_eq!([sequel(200), sequel(302), sequel(403), sequel(404), sequel(429)], [Sequel::Fail; 5]);
+        assert_eq!([sequel(500), sequel(502), sequel(503)], [Sequel::Reconnect; 3]);
+    }
+
+    #[test]
+    fn a_lost_or_silent_server_may_come_back_and_one_that_is_none_may_not() {
+        assert_eq!(Sequel::of(&Closure::Lost), Sequel::Reconnect);
+        assert_eq!(Sequel::of(&Closure::TimedOut(Timeout::Idle)), Sequel::Reconnect);
+        assert_eq!(Sequel::of(&Closure::Failed(ProtocolError::Masked)), Sequel::Fail);
+        assert_eq!(Sequel::of(&Closure::Refused(HandshakeError::ResponseInvalid)), Sequel::Fail);
+    }
+
+    #[test]
+    fn the_end_is_told_with_code_and_reason_and_obeys_nothing_in_them() {
+        assert_eq!(
+            describe(&agreed(1008, "too slow\x1b[2J"), b""),
+            r"the server closed the connection: 1008 too slow\u{1b}[2J"
+        );
+        assert_eq!(describe(&agreed(1001, ""), b""), "the server closed the connection: 1001");
+        assert_eq!(
+            describe(&Closure::Responded(Status::NOT_FOUND), b"no such channel\n"),
+            "the server refused: 404 Not Found: no such channel"
+        );
+        assert_eq!(
+            describe(&Closure::Responded(Status::NOT_FOUND), b""),
+            "the server refused: 404 Not Found"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! [`Screen`]: what the user sees: messages on stdout, and on stderr what happens to the connection.
+
+use super::input::Printer;
+use super::payload::{self, Heard};
+use fanwire::protocol::Kind;
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+/// Where messages and status lines go.
+pub(super) struct Screen {
+    /// With a line editor all that goes to the terminal goes through it, above the line being typed.
+    printer: Option<Printer>,
+    is_raw: bool,
+    out: Face,
+    err: Face,
+    /// What is to be written to stdout.
+    unwritten: Vec<u8>,
+    failure: Option<io::Error>,
+}
+
+/// What one of our outputs is.
+#[derive(Clone, Copy, Debug)]
+struct Face {
+    is_terminal: bool,
+    has_colours: bool,
+}
+
+impl Face {
+    fn of(output: &impl IsTerminal) -> Face {
+        let is_terminal = output.is_terminal();
+        let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Face { is_terminal, has_colours: is_terminal && !is_plain }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.has_colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+
+/// Who says something without a name.
+const NAMELESS: &str = "anonymous";
+
+impl Screen {
+    /// A screen that shows payloads as they are if `is_raw`, else what people want to see of them.
+    pub(super) fn new(is_raw: bool) -> Screen {
+        let (out, err) = (Face::of(&io::stdout()), Face::of(&io::stderr()));
+        Screen { printer: None, is_raw, out, err, unwritten: Vec::new(), failure: None }
+    }
+
+    /// From here on, a line is being typed.
+    pub(super) fn share_with_editor(&mut self, printer: Option<Printer>) {
+        self.printer = printer;
+    }
+
+    /// Whether what is typed stays on the screen, as the user's own words among those of the others.
+    pub(super) fn has_editor(&self) -> bool {
+        self.printer.is_some()
+    }
+
+    /// Shows a message, at the next [`flush`](Self::flush).
+    pub(super) fn show(&mut self, kind: Kind, payload: &[u8], heard: &Heard) {
+        if self.is_raw && !self.out.is_terminal {
+            self.unwritten.extend_from_slice(payload);
+        } else {
+            let line = self.line(kind, payload, heard);
+            self.unwritten.extend_from_slice(line.as_bytes());
+        }
+        self.unwritten.push(b'\n');
+    }
+
+    fn line(&self, kind: Kind, payload: &[u8], heard: &Heard) -> String {
+        let mut line = String::new();
+        match heard {
+            Heard::Chat { username, text } if !self.is_raw => {
+                let name = if username.trim().is_empty() { NAMELESS } else { username.trim() };
+                line.push_str(&self.out.paint(BOLD, &payload::escape(name)));
+                line.push_str(": ");
+                payload::append_escaped(text, &mut line);
+            }
+            Heard::Error(error) if !self.is_raw => {
+                let error = format!("error from the server: {}", payload::escape(error));
+                line.push_str(&self.out.paint(RED, &error));
+            }
+            _ => payload::append_other(kind, payload, &mut line),
+        }
+        line
+    }
+
+    /// Writes what has been shown.
+    pub(super) fn flush(&mut self) {
+        if self.unwritten.is_empty() || self.failure.is_some() {
+            return;
+        }
+        let written = match &mut self.printer {
+            Some(printer) => {
+                let text = String::from_utf8_lossy(&self.unwritten).into_owned();
+                printer.print(text).map_err(io::Error::other)
+            }
+            None => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(&self.unwritten).and_then(|()| stdout.flush())
+            }
+        };
+        self.unwritten.clear();
+        self.failure = written.err();
+    }
+
+    /// Why stdout takes no more, if so: its reader has gone, or a disk is full.
+    pub(super) fn failure(&self) -> Option<&io::Error> {
+        self.failure.as_ref()
+    }
+
+    /// Says at once what happens, in a line of its own. It must not contain what a peer wrote, unless escaped.
+    pub(super) fn status(&mut self, text: &str) {
+        // What came before it stands before it.
+        self.flush();
+        let text = self.err.paint(DIM, text);
+        // If it fails, nobody can be told.
+        let _ = match &mut self.printer {
+            Some(printer) if self.err.is_terminal => {
+                printer.print(format!("{text}\n")).map_err(io::Error::other)
+            }
+            _ => writeln!(io::stderr(), "{text}"),
+        };
+    }
+}

@@ -1,0 +1,491 @@
+//! [`Session`]: the loop that connects, says what is typed, shows what comes, and connects again.
+//!
+//! One thread does all of it and waits in one place; the input, the signals and the making of a connection, which can
+//! only be waited for, are threads that wake it.
+
+use super::address::Address;
+use super::backoff::Backoff;
+use super::departure::Departure;
+use super::input::{Input, Next};
+use super::link::{Link, Sequel, describe};
+use super::payload::{self, Heard, count};
+use super::screen::Screen;
+use super::unconfirmed::Unconfirmed;
+use fanwire::protocol::{Closure, Kind, Time};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes read from the socket at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Bytes on their way to the socket from which on no more lines are turned into frames.
+const UNWRITTEN_BYTES_MARK: usize = 256 << 10;
+
+/// Bytes of lines that are kept while they cannot be sent.
+const KEPT_BYTES_MARK: usize = 1 << 20;
+
+/// How long the establishment of a TCP connection may take, for each of a host's addresses.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the end of a pipe's input waits for its last lines to come back, counted from the last that did.
+const CONFIRMATION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Attempts to connect again that a pipe makes in a row. A user in front of a terminal knows better when to give up.
+const PIPE_ATTEMPTS_MAX: u32 = 5;
+
+const WAKER: Token = Token(0);
+const LINK: Token = Token(1);
+
+/// The user's end of the chat, from the first connection to the last.
+pub(super) struct Session {
+    address: Address,
+    /// Somebody sits in front of it: stdin is a terminal.
+    is_interactive: bool,
+    poll: Poll,
+    departure: Arc<Departure>,
+    started: Instant,
+    /// `None` until the first connection, or the first wait for one: nothing is read from a pipe in vain.
+    input: Option<Input>,
+    has_input_ended: bool,
+    /// Lines that could not be sent yet.
+    kept: VecDeque<Vec<u8>>,
+    kept_bytes: usize,
+    talk: Talk,
+    backoff: Backoff,
+    has_been_connected: bool,
+    /// Something went wrong that is not mended by connecting again.
+    has_failed: bool,
+    buffer: Vec<u8>,
+}
+
+enum Stage {
+    /// A thread makes the TCP connection.
+    Dialing(Receiver<io::Result<TcpStream>>),
+    Linked(Box<Linked>),
+    /// The last connection failed; the next attempt is at this time.
+    Waiting(Instant),
+    /// The process ends with this code.
+    Over(u8),
+}
+
+struct Linked {
+    link: Link,
+    /// When the opening handshake was over.
+    opened: Option<Instant>,
+    /// All that there was to say has been said, and our Close frame follows it.
+    is_closing: bool,
+    /// There is more to do without waiting.
+    is_busy: bool,
+}
+
+impl Session {
+    /// A session that has not begun.
+    ///
+    /// # Errors
+    /// If the system refuses what polling needs.
+    pub(super) fn new(
+        address: Address,
+        username: String,
+        is_raw: bool,
+        is_interactive: bool,
+    ) -> io::Result<Session> {
+        let poll = Poll::new()?;
+        let departure = Departure::watch(Waker::new(poll.registry(), WAKER)?)?;
+        let now = Instant::now();
+        let talk = Talk {
+            username,
+            is_raw,
+            screen: Screen::new(is_raw),
+            unconfirmed: Unconfirmed::default(),
+            last_progress: now,
+            errors: 0,
+        };
+        Ok(Session {
+            address,
+            is_interactive,
+            poll,
+            departure,
+            started: now,
+            input: None,
+            has_input_ended: false,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            talk,
+            backoff: Backoff::default(),
+            has_been_connected: false,
+            has_failed: false,
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// Runs to the end. Returns the exit code.
+    ///
+    /// # Errors
+    /// If the system refuses what a client cannot be without.
+    pub(super) fn run(mut self) -> io::Result<u8> {
+        let mut events = Events::with_capacity(8);
+        let mut stage = self.dial()?;
+        loop {
+            stage = self.advance(stage)?;
+            self.talk.screen.flush();
+            if let Stage::Over(code) = stage {
+                if let Some(input) = &self.input {
+                    input.end(&self.departure);
+                }
+                return Ok(code);
+            }
+            match self.poll.poll(&mut events, self.timeout(&stage)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    fn advance(&mut self, stage: Stage) -> io::Result<Stage> {
+        match stage {
+            Stage::Dialing(_) | Stage::Waiting(_) if self.is_leaving() => Ok(self.over(0)),
+            Stage::Dialing(answer) => match answer.try_recv() {
+                Ok(Ok(stream)) => self.link(stream),
+                Ok(Err(error)) => {
+                    let problem = format!("cannot connect to {}: {error}", self.address);
+                    self.reconnect(&problem, Duration::ZERO)
+                }
+                Err(TryRecvError::Empty) => {
+                    self.take_input(false);
+                    Ok(Stage::Dialing(answer))
+                }
+                Err(TryRecvError::Disconnected) => Err(io::Error::other("the thread that connects has died")),
+            },
+            Stage::Waiting(until) => {
+                self.take_input(false);
+                if self.is_interactive && self.has_input_ended {
+                    return Ok(self.over(0));
+                }
+                if Instant::now() < until { Ok(Stage::Waiting(until)) } else { self.dial() }
+            }
+            Stage::Linked(mut linked) => {
+                self.step(&mut linked)?;
+                let lived = linked.opened.map_or(Duration::ZERO, |opened| opened.elapsed());
+                match linked.link.ended() {
+                    Some((closure, refusal)) => {
+                        let problem = describe(closure, refusal);
+                        self.after(closure, &problem, linked.is_closing, lived)
+                    }
+                    // Before the connection is open there is nobody to say goodbye to.
+                    None if linked.opened.is_none() && self.is_leaving() => Ok(self.over(0)),
+                    None => Ok(Stage::Linked(linked)),
+                }
+            }
+            Stage::Over(code) => Ok(Stage::Over(code)),
+        }
+    }
+
+    /// Until when nothing is to be done unless something happens.
+    fn timeout(&self, stage: &Stage) -> Option<Duration> {
+        match stage {
+            Stage::Dialing(_) => None,
+            Stage::Waiting(until) => Some(until.saturating_duration_since(Instant::now())),
+            Stage::Linked(linked) if linked.is_busy => Some(Duration::ZERO),
+            Stage::Linked(linked) => {
+                let now = self.now();
+                let due = linked.link.deadline().map(|due| {
+                    Duration::from_millis(if now.reached(due) { 0 } else { due.since(now).into() })
+                });
+                let patience = (self.has_input_ended && !linked.is_closing)
+                    .then(|| CONFIRMATION_PATIENCE.saturating_sub(self.talk.last_progress.elapsed()));
+                due.into_iter().chain(patience).min()
+            }
+            Stage::Over(_) => Some(Duration::ZERO),
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(self.started.elapsed().as_millis() as u32)
+    }
+
+    /// The user wants to leave, or nobody reads what we show.
+    fn is_leaving(&self) -> bool {
+        self.departure.is_wished() || self.talk.screen.failure().is_some()
+    }
+}
+
+// ---- The stages -----------------------------------------------------------------------------------------------------
+
+impl Session {
+    fn dial(&self) -> io::Result<Stage> {
+        let (sender, answer) = channel();
+        let (host, port) = (self.address.host.clone(), self.address.port);
+        let departure = self.departure.clone();
+        thread::Builder::new().name("dial".into()).spawn(move || {
+            // If nobody listens, the user has left.
+            let _ = sender.send(connect(&host, port));
+            departure.wake();
+        })?;
+        Ok(Stage::Dialing(answer))
+    }
+
+    fn link(&mut self, stream: TcpStream) -> io::Result<Stage> {
+        stream.set_nonblocking(true)?;
+        // A line is one write, and is wanted at once.
+        stream.set_nodelay(true)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let stream = mio::net::TcpStream::from_std(stream);
+        let mut link = Link::new(stream, self.address.request.clone(), seed, self.now());
+        // The first event, that it is writable, comes at once.
+        self.poll.registry().register(link.stream(), LINK, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Stage::Linked(Box::new(Linked { link, opened: None, is_closing: false, is_busy: false })))
+    }
+
+    /// Does with a link all that can be done without waiting.
+    fn step(&mut self, linked: &mut Linked) -> io::Result<()> {
+        let now = self.now();
+        // What has come is read before anything is found to be late: it may be we who were.
+        let has_more = linked.link.read(&mut self.buffer, now, |kind, payload| self.talk.hear(kind, payload));
+        linked.link.handle_timeout(now);
+        if linked.link.is_open() && linked.opened.is_none() {
+            linked.opened = Some(Instant::now());
+            self.greet()?;
+        }
+        let mut has_said = false;
+        if linked.link.is_open() {
+            if self.is_leaving() {
+                linked.link.close(now);
+            } else {
+                has_said = self.speak(&mut linked.link);
+                if self.has_said_all() {
+                    linked.is_closing = true;
+                    linked.link.close(now);
+                }
+            }
+        } else {
+            self.take_input(false);
+        }
+        linked.link.write();
+        // The socket tells us when it can be written again only if it was full.
+        linked.is_busy = has_more || (has_said && linked.link.unwritten() == 0);
+        Ok(())
+    }
+
+    fn greet(&mut self) -> io::Result<()> {
+        let how = match (self.is_interactive, self.has_been_connected) {
+            (true, false) => ". Enter sends a line, Ctrl-D leaves.",
+            _ => "",
+        };
+        self.talk.screen.status(&format!("connected to {}{how}", self.address));
+        self.has_been_connected = true;
+        self.start_input()
+    }
+
+    fn start_input(&mut self) -> io::Result<()> {
+        if self.input.is_none() {
+            let prompt = match self.talk.is_raw {
+                true => "> ".to_owned(),
+                false => format!("{}: ", payload::escape(&self.talk.username)),
+            };
+            let (input, printer) = Input::start(prompt, self.departure.clone())?;
+            self.input = Some(input);
+            self.talk.screen.share_with_editor(printer);
+        }
+        Ok(())
+    }
+
+    /// Takes the lines that there are, as far as there is room to keep them.
+    fn take_input(&mut self, is_open: bool) {
+        let Some(input) = &self.input else { return };
+        while !self.has_input_ended && (self.is_interactive || self.kept_bytes < KEPT_BYTES_MARK) {
+            match input.next() {
+                Next::Given(Ok(_)) if self.kept_bytes >= KEPT_BYTES_MARK => {
+                    self.talk.screen.status("not sent: too many lines are waiting already");
+                }
+                Next::Given(Ok(line)) => {
+                    self.kept_bytes += line.len() + size_of::<Vec<u8>>();
+                    self.kept.push_back(line);
+                    if self.is_interactive && !is_open {
+                        let waiting = count(self.kept.len(), "line");
+                        self.talk.screen.status(&format!("not connected: {waiting} will be sent later"));
+                    }
+                }
+                Next::Given(Err(problem)) => {
+                    self.talk.screen.status(&problem);
+                    self.has_failed = true;
+                    self.has_input_ended = true;
+                }
+                Next::Nothing => break,
+                Next::End => self.has_input_ended = true,
+            }
+        }
+    }
+
+    /// Sends lines until there are none or enough are on their way. Whether there were any.
+    fn speak(&mut self, link: &mut Link) -> bool {
+        self.take_input(true);
+        let mut has_said = false;
+        while link.unwritten() < UNWRITTEN_BYTES_MARK {
+            let Some(line) = self.kept.pop_front() else { break };
+            self.kept_bytes -= line.len() + size_of::<Vec<u8>>();
+            self.talk.say(&line, link);
+            has_said = true;
+        }
+        has_said
+    }
+
+    /// Whether there is nothing more to say, and no reason to wait for what the server says to it.
+    fn has_said_all(&self) -> bool {
+        let awaits_confirmation = !self.is_interactive
+            && self.address.has_echo
+            && !self.talk.is_answered()
+            && self.talk.last_progress.elapsed() < CONFIRMATION_PATIENCE;
+        self.has_input_ended && self.kept.is_empty() && !awaits_confirmation
+    }
+
+    /// What comes after a link that has ended.
+    fn after(
+        &mut self,
+        closure: &Closure,
+        problem: &str,
+        is_closing: bool,
+        lived: Duration,
+    ) -> io::Result<Stage> {
+        let is_agreed = matches!(closure, Closure::Agreed(..));
+        if self.is_leaving() || (is_closing && is_agreed) {
+            if !is_agreed {
+                self.talk.screen.status(problem);
+            }
+            return Ok(self.over(0));
+        }
+        if self.address.has_echo {
+            let doubtful = self.talk.unconfirmed.give_up();
+            if doubtful > 0 {
+                self.has_failed = true;
+                let doubtful = count(doubtful, "line");
+                self.talk.screen.status(&format!("not confirmed by the server, perhaps lost: {doubtful}"));
+            }
+        }
+        match Sequel::of(closure) {
+            Sequel::Reconnect => self.reconnect(problem, lived),
+            sequel => {
+                self.talk.screen.status(problem);
+                Ok(self.over(u8::from(sequel == Sequel::Fail)))
+            }
+        }
+    }
+
+    /// Waits for the next attempt, or gives up.
+    fn reconnect(&mut self, problem: &str, lived: Duration) -> io::Result<Stage> {
+        let random = getrandom::u32().map_err(io::Error::other)?;
+        let wait = self.backoff.next(lived, random);
+        let is_pointless = if self.is_interactive {
+            self.has_input_ended
+        } else {
+            let has_nothing_to_say = self.has_input_ended && self.kept.is_empty();
+            !self.has_been_connected || has_nothing_to_say || self.backoff.attempts > PIPE_ATTEMPTS_MAX
+        };
+        if is_pointless {
+            self.talk.screen.status(problem);
+            return Ok(self.over(1));
+        }
+        self.talk.screen.status(&format!("{problem}; reconnecting in {:.1} s", wait.as_secs_f64()));
+        self.start_input()?;
+        Ok(Stage::Waiting(Instant::now() + wait))
+    }
+
+    /// The end, with this exit code if nothing else went wrong.
+    fn over(&mut self, code: u8) -> Stage {
+        if !self.kept.is_empty() {
+            let unsent = count(self.kept.len(), "line");
+            self.talk.screen.status(&format!("not sent: {unsent}"));
+            self.has_failed |= !self.departure.is_wished();
+        }
+        match self.talk.screen.failure() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let problem = format!("cannot write the output: {error}");
+                self.talk.screen.status(&problem);
+                self.has_failed = true;
+            }
+            _ => {}
+        }
+        let is_refused = !self.is_interactive && self.talk.errors > 0 && self.talk.unconfirmed.len() > 0;
+        let has_failed = self.has_failed && !self.is_interactive;
+        Stage::Over(code.max(u8::from(is_refused || has_failed)))
+    }
+}
+
+/// Connects to the first of a host's addresses that answers.
+fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut problem = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, DIAL_TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+// ---- What is said and heard -----------------------------------------------------------------------------------------
+
+struct Talk {
+    username: String,
+    is_raw: bool,
+    screen: Screen,
+    unconfirmed: Unconfirmed,
+    /// When one of our lines was last sent, or came back.
+    last_progress: Instant,
+    /// Errors that came while lines of ours were unconfirmed.
+    errors: usize,
+}
+
+impl Talk {
+    fn say(&mut self, line: &[u8], link: &mut Link) {
+        self.last_progress = Instant::now();
+        if self.is_raw {
+            let kind = if str::from_utf8(line).is_ok() { Kind::Text } else { Kind::Binary };
+            self.unconfirmed.say(line);
+            link.send(kind, line);
+        } else {
+            let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+            self.unconfirmed.say(text.as_bytes());
+            link.send(Kind::Text, payload::chat(&self.username, &text).as_bytes());
+        }
+    }
+
+    fn hear(&mut self, kind: Kind, payload: &[u8]) {
+        let heard = payload::read(kind, payload);
+        let is_own = match &heard {
+            _ if self.is_raw => self.unconfirmed.confirm(payload),
+            Heard::Chat { username, text } if *username == self.username => {
+                self.unconfirmed.confirm(text.as_bytes())
+            }
+            _ => false,
+        };
+        if is_own {
+            self.last_progress = Instant::now();
+            // The line stands where it was typed.
+            if self.screen.has_editor() && !self.is_raw {
+                return;
+            }
+        }
+        // An error is for us alone, and only if we said something. Otherwise somebody published what looks like one.
+        let heard = match heard {
+            Heard::Error(error) if self.unconfirmed.len() > 0 => {
+                self.errors += 1;
+                Heard::Error(error)
+            }
+            Heard::Error(_) => Heard::Other,
+            heard => heard,
+        };
+        self.screen.show(kind, payload, &heard);
+    }
+
+    /// Whether all that we said has come back, or was not accepted.
+    fn is_answered(&self) -> bool {
+        self.unconfirmed.len() <= self.errors
+    }
+}
