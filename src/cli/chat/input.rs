@@ -9,15 +9,15 @@ use rustyline::history::MemHistory;
 use rustyline::{Config, Editor, ExternalPrinter};
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// Bytes of a line. A longer one would not be accepted by any server that cares for itself.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// Lines that the session has not taken yet. A pipe waits then; who pastes more into a terminal is told.
-const LINES_MAX: usize = 256;
+/// Lines of a pipe that the session has not taken yet; the pipe waits then.
+const PIPED_LINES_MAX: usize = 256;
 
 /// Lines that the arrow keys bring back.
 const HISTORY_LINES_MAX: usize = 1000;
@@ -55,21 +55,23 @@ impl Input {
     /// # Errors
     /// If the system refuses a thread.
     pub(super) fn start(prompt: String, departure: Arc<Departure>) -> io::Result<(Input, Option<Printer>)> {
-        let (sender, lines) = sync_channel(LINES_MAX);
         let editor = if io::stdin().is_terminal() && io::stdout().is_terminal() { editor() } else { None };
-        let has_editor = editor.is_some();
         let thread = thread::Builder::new().name("input".into());
-        let printer = match editor {
+        Ok(match editor {
             Some((editor, printer)) => {
+                // No bound, for a line editor that waits for the session could make the session wait for it to print
+                // something. It is the user's own hand that fills this, and the session takes all there is.
+                let (sender, lines) = channel();
                 thread.spawn(move || {
                     edit_lines(editor, &prompt, &sender, &departure);
                     // The end is to be seen when it is looked for.
                     drop(sender);
                     departure.wake();
                 })?;
-                Some(printer)
+                (Input { lines, has_editor: true }, Some(printer))
             }
             None => {
+                let (sender, lines) = sync_channel(PIPED_LINES_MAX);
                 thread.spawn(move || {
                     read_lines(io::stdin().lock(), |given| {
                         let is_taken = sender.send(given).is_ok();
@@ -79,10 +81,9 @@ impl Input {
                     drop(sender);
                     departure.wake();
                 })?;
-                None
+                (Input { lines, has_editor: false }, None)
             }
-        };
-        Ok((Input { lines, has_editor }, printer))
+        })
     }
 
     /// The next line, if there is one.
@@ -123,7 +124,7 @@ fn editor() -> Option<(LineEditor, Printer)> {
 }
 
 /// Reads lines until Ctrl-D or Ctrl-C. When this returns, the terminal is as it was.
-fn edit_lines(mut editor: LineEditor, prompt: &str, sender: &SyncSender<Given>, departure: &Departure) {
+fn edit_lines(mut editor: LineEditor, prompt: &str, sender: &Sender<Given>, departure: &Departure) {
     loop {
         let given = match editor.readline(prompt) {
             // Nobody means to say nothing.
@@ -134,12 +135,10 @@ fn edit_lines(mut editor: LineEditor, prompt: &str, sender: &SyncSender<Given>, 
             Err(error) => Err(format!("cannot read from the terminal: {error}")),
         };
         let is_over = given.is_err();
-        // It must not wait: the session may just be waiting for the editor to print something.
-        match sender.try_send(given) {
-            Ok(()) => departure.wake(),
-            Err(TrySendError::Full(_)) => eprintln!("not sent: {LINES_MAX} lines are waiting already"),
-            Err(TrySendError::Disconnected(_)) => return,
+        if sender.send(given).is_err() {
+            return;
         }
+        departure.wake();
         if is_over {
             return;
         }

@@ -275,7 +275,7 @@ impl Session {
 
     fn greet(&mut self) -> io::Result<()> {
         let how = match (self.is_interactive, self.has_been_connected) {
-            (true, false) => ". Enter sends a line, Ctrl-D leaves.",
+            (true, false) => "; Ctrl-D leaves",
             _ => "",
         };
         self.talk.screen.status(&format!("connected to {}{how}", self.address));
@@ -296,10 +296,12 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the lines that there are, as far as there is room to keep them.
+    /// Takes the lines that there are, as far as there is room to keep them. A pipe can wait for room, and so can a user
+    /// whose lines are just being sent; who types while there is no connection is told.
     fn take_input(&mut self, is_open: bool) {
         let Some(input) = &self.input else { return };
-        while !self.has_input_ended && (self.is_interactive || self.kept_bytes < KEPT_BYTES_MARK) {
+        let can_wait = is_open || !self.is_interactive;
+        while !self.has_input_ended && (self.kept_bytes < KEPT_BYTES_MARK || !can_wait) {
             match input.next() {
                 Next::Given(Ok(_)) if self.kept_bytes >= KEPT_BYTES_MARK => {
                     self.talk.screen.status("not sent: too many lines are waiting already");
