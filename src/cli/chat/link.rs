@@ -36,6 +36,8 @@ pub(super) struct Link {
     out: Vec<u8>,
     /// Bytes of `out` already written. Invariant: less than its length, or 0.
     written: usize,
+    /// Whether the server has ever said 101.
+    was_accepted: bool,
     /// How it ended, as far as WebSocket goes; the TCP connection may still be closing.
     closure: Option<Closure>,
     /// The body of the response that refuses us.
@@ -47,7 +49,7 @@ impl Link {
     pub(super) fn new(stream: TcpStream, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
         let mut out = Vec::new();
         let connection = Connection::client(Arc::new(LIMITS), request, seed, now, &mut out);
-        Link { stream, connection, out, written: 0, closure: None, refusal: Vec::new() }
+        Link { stream, connection, out, written: 0, was_accepted: false, closure: None, refusal: Vec::new() }
     }
 
     /// Reads once and hands what came to `receive`. Returns whether there may be more to read.
@@ -72,6 +74,7 @@ impl Link {
         while let Some(event) = self.connection.next_event(&mut input, now, &mut self.out) {
             match event {
                 Event::Message(message) => receive(message.kind, &message.payload),
+                Event::Accepted(_) => self.was_accepted = true,
                 event => self.end(Some(event)),
             }
             self.keep_refusal(input);
@@ -142,6 +145,11 @@ impl Link {
     /// Whether messages can be sent.
     pub(super) fn is_open(&self) -> bool {
         self.connection.is_open()
+    }
+
+    /// Whether the server has let us in, even if it has closed since.
+    pub(super) fn was_accepted(&self) -> bool {
+        self.was_accepted
     }
 
     /// How the link ended, once its TCP connection has too, with what a refusal says.

@@ -249,7 +249,7 @@ impl Session {
         // What has come is read before anything is found to be late: it may be we who were.
         let has_more = linked.link.read(&mut self.buffer, now, |kind, payload| self.talk.hear(kind, payload));
         linked.link.handle_timeout(now);
-        if linked.link.is_open() && linked.opened.is_none() {
+        if linked.link.was_accepted() && linked.opened.is_none() {
             linked.opened = Some(Instant::now());
             self.greet()?;
         }
