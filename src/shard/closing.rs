@@ -7,6 +7,7 @@
 //! each as it catches up.
 
 use super::Shard;
+use super::client::Client;
 use super::mail::{Barrier, Mail};
 use crate::hub::ClientKey;
 use crate::limits;
@@ -129,8 +130,20 @@ impl Shard {
     }
 
     /// The next client to be freed. Its socket is to be closed, then it is forgotten with [`forget`](Self::forget).
+    ///
+    /// Whose last bytes can be written without waiting is spared for another turn: that they have not been is our
+    /// doing. After a sealing nothing is added to them, so that comes to an end.
     pub fn next_dead(&mut self) -> Option<ClientKey> {
-        self.dying.pop()
+        while let Some(key) = self.dying.pop() {
+            let outbox = self.clients.get(key).map(|client| &client.outbox);
+            if outbox.is_some_and(|outbox| outbox.is_sealed() && outbox.listed && !outbox.blocked) {
+                self.spared.push(key);
+            } else {
+                return Some(key);
+            }
+        }
+        mem::swap(&mut self.dying, &mut self.spared);
+        None
     }
 
     /// Frees a client.
@@ -183,11 +196,17 @@ impl Shard {
         if let Stage::Leaving { deadline } = self.drain.stage
             && now.reached(deadline)
         {
-            let rest: Vec<ClientKey> = self.clients.iter().map(|(key, _)| key).collect();
-            if !rest.is_empty() {
-                tracing::warn!(clients = rest.len(), "cut off: they did not take their goodbye in time");
+            // Who has not been told yet and could be waits for us, and not we for it.
+            let is_writing = !self.writable.is_empty() || self.laps.is_going_on();
+            let is_late = |client: &Client| {
+                !client.dying && (client.connection.is_over() || client.outbox.blocked || !is_writing)
+            };
+            let late: Vec<ClientKey> =
+                self.clients.iter().filter(|(_, client)| is_late(client)).map(|(key, _)| key).collect();
+            if !late.is_empty() {
+                tracing::warn!(clients = late.len(), "cut off: they did not take their goodbye in time");
             }
-            for key in rest {
+            for key in late {
                 self.let_die(key);
             }
         }

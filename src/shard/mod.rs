@@ -94,6 +94,8 @@ pub struct Shard {
     finished: VecDeque<ClientKey>,
     /// Clients to be freed in *reap*. Each is there once (`Client::dying`).
     dying: Vec<ClientKey>,
+    /// Those among them that *reap* has passed over. Empty between calls of `next_dead` that return none.
+    spared: Vec<ClientKey>,
     /// Channels that somebody left empty, by when their interest ends, with their numbers and nonces.
     abandoned: VecDeque<(Instant, u32, u32)>,
     retained: Retained,
@@ -129,6 +131,7 @@ impl Shard {
             laps: Laps::new(place.config.limits.outbox_bytes_max),
             finished: VecDeque::new(),
             dying: Vec::new(),
+            spared: Vec::new(),
             abandoned: VecDeque::new(),
             retained: Retained::default(),
             outgoing: (0..place.shards).map(|_| Batch::new(place.id)).collect(),
