@@ -1,0 +1,329 @@
+//! The orderly end: what was accepted is delivered, everyone is told 1001, the process exits 0.
+
+use crate::client::{Client, PATIENCE, Raw, Response, assert_closed, masked};
+use crate::process::{Process, fanwire};
+use crate::running::Running;
+use fanwire::protocol::{CloseCode, Closure};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::TcpStream;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn assert_told_1001(closure: &Closure) {
+    assert_closed(closure, CloseCode::GOING_AWAY, "shutting down");
+}
+
+#[test]
+fn everyone_is_told_1001_and_the_port_is_free() {
+    let server = Running::start(3, |config| config.echo = true);
+    let targets = ["/ws", "/ws/a", "/ws/b", "/echo"];
+    let clients: Vec<Client> = (0..20).map(|number| server.client(targets[number % 4])).collect();
+    let address = server.address;
+    server.drain();
+    for client in clients {
+        assert_told_1001(&client.closure());
+    }
+    let totals = server.wait();
+    assert_eq!(totals.closed_cleanly, 20);
+    let refused = TcpStream::connect(address).expect_err("nobody listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_server_without_clients_ends_at_once() {
+    let server = Running::start(4, |config| config.limits.close_timeout_ms = 60_000);
+    server.drain();
+    server.wait();
+}
+
+#[test]
+fn a_second_drain_changes_nothing() {
+    let server = Running::start(2, |_| {});
+    let client = server.client("/ws");
+    server.drain();
+    server.drain();
+    assert_told_1001(&client.closure());
+    server.wait();
+}
+
+#[test]
+fn a_request_that_has_not_come_whole_is_answered_with_503() {
+    let server = Running::start(1, |_| {});
+    let mut raw = server.raw();
+    raw.send("GET /ws HTTP/1.1\r\nHost:");
+    server.until("it is accepted", |totals| totals.bytes_read > 0);
+    server.drain();
+    let response = Response::read(&mut raw);
+    response.assert_complete();
+    assert_eq!(response.status, 503);
+    assert!(response.body.contains("shutting down"), "{}", response.body);
+}
+
+#[test]
+fn what_waits_in_the_accept_queue_gets_an_answer_and_no_reset() {
+    let server = Running::start(2, |_| {});
+    let mut waiting: Vec<Raw> = (0..40).map(|_| server.raw()).collect();
+    server.drain();
+    for raw in &mut waiting {
+        assert_eq!(Response::read(raw).status, 503);
+    }
+}
+
+#[test]
+fn s7_1_1_a_peer_that_does_not_answer_is_waited_for_until_the_close_timeout_and_no_longer() {
+    let server = Running::start(2, |config| config.limits.close_timeout_ms = 300);
+    let mut silent = server.upgraded("/ws");
+    let polite = server.client("/ws");
+    let started = Instant::now();
+    server.drain();
+    assert_told_1001(&polite.closure());
+    server.wait();
+    let elapsed = started.elapsed();
+    assert!(elapsed >= Duration::from_millis(300) && elapsed < Duration::from_secs(3), "{elapsed:?}");
+    let (code, _) = silent.close_frame();
+    assert_eq!(code, 1001);
+}
+
+#[test]
+fn a_peer_that_answers_late_is_waited_for() {
+    let server = Running::start(1, |config| config.limits.close_timeout_ms = 60_000);
+    let mut late = server.upgraded("/ws");
+    server.drain();
+    let mut close = b"\x88\x1d\x03\xe9".to_vec();
+    close.extend(b"the server is shutting down");
+    assert_eq!(late.read(close.len()), close);
+    // Messages that were under way before its Close are discarded.
+    late.send(masked(0x81, b"under way"));
+    late.send(masked(0x88, b"\x03\xe9"));
+    assert_eq!(late.read_to_end(), b"");
+    drop(late);
+    assert_eq!(server.wait().closed_cleanly, 1);
+}
+
+/// Clients of one worker, more than are written in one turn, and messages that are still to be delivered to them.
+fn drain_with_messages_under_way(close_timeout_ms: u32) {
+    let server = Running::start(1, |config| config.limits.close_timeout_ms = close_timeout_ms);
+    let clients: Vec<Client> = (0..600).map(|_| server.client("/ws")).collect();
+    let mut publisher = server.client("/ws");
+    publisher.send_all((0..100).map(|number| number.to_string()));
+    server.until("they are accepted", |totals| totals.messages_received == 100);
+    server.drain();
+    for client in clients.into_iter().chain([publisher]) {
+        let (texts, closure) = client.rest();
+        assert!(texts.iter().map(|text| text.parse::<usize>().expect("a number")).eq(0..100), "{texts:?}");
+        assert_told_1001(&closure);
+    }
+    server.wait();
+}
+
+#[test]
+fn what_was_accepted_is_delivered_to_all_before_the_1001() {
+    drain_with_messages_under_way(5_000);
+}
+
+#[test]
+fn with_a_close_timeout_of_0_nobody_waits_and_yet_all_is_written_that_needs_no_waiting() {
+    drain_with_messages_under_way(0);
+}
+
+#[test]
+fn with_a_close_timeout_of_0_who_does_not_read_is_not_waited_for() {
+    let server = Running::start(2, |config| {
+        config.limits.close_timeout_ms = 0;
+        config.limits.outbox_bytes_max = 64 << 20;
+    });
+    let lazy = Client::with_receive_buffer(server.address, "/ws", 8 << 10);
+    let mut publisher = server.client("/ws");
+    // More than the kernels hold.
+    for _ in 0..12 {
+        publisher.send(&"x".repeat(1 << 20));
+        publisher.text();
+    }
+    assert!(server.totals().bytes_retained > 0, "it lags");
+    server.drain();
+    assert_told_1001(&publisher.closure());
+    server.wait();
+    drop(lazy);
+}
+
+#[test]
+fn who_lags_gets_what_was_accepted_and_its_1001_if_it_reads_in_time() {
+    let server = Running::start(2, |config| {
+        config.limits.close_timeout_ms = 60_000;
+        config.send_buffer_bytes = Some(16 << 10);
+    });
+    let lazy = Client::with_receive_buffer(server.address, "/ws", 8 << 10);
+    let mut publisher = server.client("/ws");
+    for number in 0..10 {
+        publisher.send(&format!("{number:060000}"));
+        publisher.text();
+    }
+    server.drain();
+    assert_told_1001(&publisher.closure());
+    let (texts, closure) = lazy.rest();
+    assert!(texts.iter().map(|text| text.parse::<usize>().expect("a number")).eq(0..10));
+    assert_told_1001(&closure);
+    server.wait();
+}
+
+#[test]
+fn what_a_laggard_says_after_the_drain_began_is_heard_by_nobody() {
+    let server = Running::start(2, |config| {
+        config.limits.close_timeout_ms = 60_000;
+        config.send_buffer_bytes = Some(16 << 10);
+    });
+    let mut lazy = Client::with_receive_buffer(server.address, "/ws", 8 << 10);
+    let mut other = Client::with_receive_buffer(server.address, "/ws", 8 << 10);
+    let mut publisher = server.client("/ws");
+    for number in 0..10 {
+        publisher.send(&format!("{number:060000}"));
+        publisher.text();
+    }
+    server.drain();
+    assert_told_1001(&publisher.closure());
+    // The others were told already, or will be: what is published now cannot reach everyone.
+    lazy.send("too late");
+    other.send("too late as well");
+    for client in [lazy, other] {
+        let (texts, closure) = client.rest();
+        assert_eq!(texts.len(), 10, "{:?}", texts.last());
+        assert_told_1001(&closure);
+    }
+    assert_eq!(server.wait().publications, 10);
+}
+
+/// What one of a loaded server's clients has got, its own messages first.
+struct Heard {
+    own: Vec<String>,
+    all: Vec<String>,
+    closure: Closure,
+}
+
+/// Publishes until the server ends, and listens. It waits at `loaded` once it has heard a part.
+fn converse(mut client: Client, name: usize, loaded: &Barrier) -> Heard {
+    let mut all = Vec::new();
+    let own_prefix = format!("{name} ");
+    let (mut sent, mut own_heard) = (0, 0);
+    let closure = loop {
+        while sent < own_heard + 32 && client.try_send(&format!("{own_prefix}{sent}")) {
+            sent += 1;
+        }
+        match client.receive() {
+            crate::client::Received::Text(text) => {
+                own_heard += usize::from(text.starts_with(&own_prefix));
+                all.push(text);
+                if all.len() == 500 {
+                    loaded.wait();
+                }
+            }
+            crate::client::Received::Closed(closure) => break closure,
+            other @ crate::client::Received::Binary(_) => panic!("{other:?}"),
+        }
+    };
+    let own = all.iter().filter(|text| text.starts_with(&own_prefix)).cloned().collect();
+    Heard { own, all, closure }
+}
+
+#[test]
+fn sigterm_under_load_delivers_what_was_accepted_to_all_and_exits_0() {
+    let (mut process, address) = Process::serve(&["--workers", "3", "--close-timeout", "5"]);
+    let publishers: Vec<Client> = (0..6).map(|_| Client::connect(address, "/ws/load")).collect();
+    let listeners: Vec<Client> = (0..6).map(|_| Client::connect(address, "/ws/load")).collect();
+    let bystanders: Vec<Client> = (0..6).map(|n| Client::connect(address, &format!("/ws/{n}"))).collect();
+    let loaded = Barrier::new(publishers.len() + 1);
+    let (heard, listened): (Vec<Heard>, Vec<(Vec<String>, Closure)>) = thread::scope(|scope| {
+        let publishers: Vec<_> = publishers
+            .into_iter()
+            .enumerate()
+            .map(|(name, client)| {
+                let loaded = &loaded;
+                scope.spawn(move || converse(client, name, loaded))
+            })
+            .collect();
+        let listeners: Vec<_> =
+            listeners.into_iter().map(|client| scope.spawn(move || client.rest())).collect();
+        loaded.wait();
+        process.signal("TERM");
+        (
+            publishers.into_iter().map(|thread| thread.join().expect("it ended well")).collect(),
+            listeners.into_iter().map(|thread| thread.join().expect("it ended well")).collect(),
+        )
+    });
+    let accepted: BTreeSet<&String> = heard.iter().flat_map(|heard| &heard.own).collect();
+    assert!(accepted.len() >= 500);
+    let order = &heard[0].all;
+    for (all, closure) in listened
+        .iter()
+        .map(|(all, closure)| (all, closure))
+        .chain(heard.iter().map(|heard| (&heard.all, &heard.closure)))
+    {
+        assert_told_1001(closure);
+        assert!(accepted.is_subset(&all.iter().collect()), "what someone has heard, all have heard");
+        assert!(all == order, "in the one order, up to the same end");
+    }
+    for bystander in bystanders {
+        assert_told_1001(&bystander.closure());
+    }
+    process.line("SIGTERM: delivering what was accepted");
+    process.line("ended");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn sigint_ends_it_as_well() {
+    let (process, address) = Process::serve(&["--workers", "2"]);
+    let client = Client::connect(address, "/ws");
+    process.signal("INT");
+    assert_told_1001(&client.closure());
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_peer_that_does_not_answer_does_not_keep_the_process() {
+    let (process, address) = Process::serve(&["--workers", "2", "--close-timeout", "0.3"]);
+    let _silent = Raw::upgraded(address, "/ws");
+    let started = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (mut process, address) = Process::serve(&["--workers", "2", "--close-timeout", "600"]);
+    let _silent = Raw::upgraded(address, "/ws");
+    process.signal("TERM");
+    process.line("SIGTERM: delivering");
+    process.signal("TERM");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(128 + 15), "as if it had died of it");
+    assert!(log.contains("SIGTERM again: ending at once"), "{log}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_neither_the_server_nor_its_drain() {
+    let (process, stderr) =
+        Process::spawn_unheard(fanwire().args(["--listen", "127.0.0.1:0", "-vv", "--workers", "2"]));
+    let mut lines = BufReader::new(stderr).lines();
+    let address = loop {
+        let line = lines.next().expect("it starts").expect("a pipe");
+        if let Some((_, rest)) = line.split_once("listening on ") {
+            break rest.split_once(": ").expect("what is there").0.parse().expect("an address");
+        }
+    };
+    drop(lines);
+    // Each of these is logged, at this level.
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(address, "/ws")).collect();
+    clients.pop().expect("five").close();
+    clients[0].send("the log is gone");
+    for client in &mut clients {
+        assert_eq!(client.text(), "the log is gone");
+    }
+    process.signal("TERM");
+    for client in clients {
+        assert_told_1001(&client.closure());
+    }
+    assert_eq!(process.code(), Some(0));
+}

@@ -1,0 +1,25 @@
+//! The server on real sockets: what the wire, the clock, the kernel and the process do to it.
+//!
+//! The protocol's own rules stand in `tests/rfc6455`, the shards' in `tests/simulation.rs`. Here is what only a socket
+//! can show: whole conversations, deadlines, limits, workers that share a port, signals, exit codes. Every wait has an
+//! end ([`client::PATIENCE`]), and every server in here is checked for leaks when it ends ([`running::Running`]).
+
+mod client;
+mod crowd;
+mod process;
+mod running;
+
+mod at_rest;
+mod broadcast;
+mod deadlines;
+mod descriptors;
+mod drain;
+mod echo;
+mod go_program;
+mod handshake;
+mod limits;
+mod many_workers;
+mod payload;
+mod slow_consumer;
+mod startup;
+mod tungstenite;
