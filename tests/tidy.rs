@@ -272,7 +272,7 @@ fn opening(text: &str) -> Vec<String> {
         text.lines().map_while(|line| line.strip_prefix("//! ")).map(str::trim_end).collect();
     let paragraph = paragraph.join(" ");
     let mut wrong = Vec::new();
-    if !paragraph.ends_with(['.', ':', ')']) {
+    if !paragraph.ends_with(['.', '?', ':', ')']) {
         wrong.push("does not open with `//! ` and a sentence".to_owned());
     }
     let lines = text.lines().count();
