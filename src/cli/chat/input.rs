@@ -55,35 +55,31 @@ impl Input {
     /// # Errors
     /// If the system refuses a thread.
     pub(super) fn start(prompt: String, departure: Arc<Departure>) -> io::Result<(Input, Option<Printer>)> {
-        let editor = if io::stdin().is_terminal() && io::stdout().is_terminal() { editor() } else { None };
+        let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         let thread = thread::Builder::new().name("input".into());
-        Ok(match editor {
-            Some((editor, printer)) => {
-                // No bound, for a line editor that waits for the session could make the session wait for it to print
-                // something. It is the user's own hand that fills this, and the session takes all there is.
-                let (sender, lines) = channel();
-                thread.spawn(move || {
-                    edit_lines(editor, &prompt, &sender, &departure);
-                    // The end is to be seen when it is looked for.
-                    drop(sender);
-                    departure.wake();
-                })?;
-                (Input { lines, has_editor: true }, Some(printer))
-            }
-            None => {
-                let (sender, lines) = sync_channel(PIPED_LINES_MAX);
-                thread.spawn(move || {
-                    read_lines(io::stdin().lock(), |given| {
-                        let is_taken = sender.send(given).is_ok();
-                        departure.wake();
-                        is_taken
-                    });
-                    drop(sender);
-                    departure.wake();
-                })?;
-                (Input { lines, has_editor: false }, None)
-            }
-        })
+        if let Some((editor, printer)) = if is_terminal { editor() } else { None } {
+            // No bound, for a line editor that waits for the session could make the session wait for it to print
+            // something. It is the user's own hand that fills this, and the session takes all there is.
+            let (sender, lines) = channel();
+            thread.spawn(move || {
+                edit_lines(editor, &prompt, &sender, &departure);
+                // The end is to be seen when it is looked for.
+                drop(sender);
+                departure.wake();
+            })?;
+            return Ok((Input { lines, has_editor: true }, Some(printer)));
+        }
+        let (sender, lines) = sync_channel(PIPED_LINES_MAX);
+        thread.spawn(move || {
+            read_lines(io::stdin().lock(), |given| {
+                let is_taken = sender.send(given).is_ok();
+                departure.wake();
+                is_taken
+            });
+            drop(sender);
+            departure.wake();
+        })?;
+        Ok((Input { lines, has_editor: false }, None))
     }
 
     /// The next line, if there is one.
@@ -181,15 +177,15 @@ mod tests {
         lines
     }
 
-    fn ok(line: &str) -> Given {
-        Ok(line.as_bytes().to_vec())
+    fn given<const N: usize>(lines: [&str; N]) -> [Given; N] {
+        lines.map(|line| Ok(line.into()))
     }
 
     #[test]
     fn a_line_ends_with_lf_or_with_the_input() {
-        assert_eq!(lines(b"one\n\ntwo\n"), [ok("one"), ok(""), ok("two")]);
-        assert_eq!(lines(b"one\ntwo"), [ok("one"), ok("two")]);
-        assert_eq!(lines(b""), []);
+        assert_eq!(lines(b"one\n\ntwo\n"), given(["one", "", "two"]));
+        assert_eq!(lines(b"one\ntwo"), given(["one", "two"]));
+        assert_eq!(lines(b""), given([]));
     }
 
     #[test]

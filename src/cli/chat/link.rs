@@ -9,6 +9,7 @@ use fanwire::protocol::{
 };
 use mio::net::TcpStream;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const LIMITS: Limits = Limits {
     handshake_timeout_ms: 10_000,
     ping_interval_ms: 20_000,
     idle_timeout_ms: 45_000,
-    close_timeout_ms: 3_000,
+    close_timeout_ms: 5_000,
 };
 
 /// Bytes of a refusal's body that are kept.
@@ -36,6 +37,8 @@ pub(super) struct Link {
     out: Vec<u8>,
     /// Bytes of `out` already written. Invariant: less than its length, or 0.
     written: usize,
+    /// The socket took no more.
+    is_blocked: bool,
     /// Whether the server has ever said 101.
     was_accepted: bool,
     /// How it ended, as far as WebSocket goes; the TCP connection may still be closing.
@@ -49,7 +52,16 @@ impl Link {
     pub(super) fn new(stream: TcpStream, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
         let mut out = Vec::new();
         let connection = Connection::client(Arc::new(LIMITS), request, seed, now, &mut out);
-        Link { stream, connection, out, written: 0, was_accepted: false, closure: None, refusal: Vec::new() }
+        Link {
+            stream,
+            connection,
+            out,
+            written: 0,
+            is_blocked: false,
+            was_accepted: false,
+            closure: None,
+            refusal: Vec::new(),
+        }
     }
 
     /// Reads once and hands what came to `receive`. Returns whether there may be more to read.
@@ -112,11 +124,21 @@ impl Link {
     }
 
     /// Writes as much as the socket takes, and its end behind the last of it.
-    pub(super) fn write(&mut self) {
+    pub(super) fn write(&mut self, now: Time) {
         while self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
-                Ok(count @ 1..) => self.written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(count @ 1..) => {
+                    self.written += count;
+                    if mem::take(&mut self.is_blocked) {
+                        // There is room again because the server has taken something. A Ping behind a long message is
+                        // no measure of whether it lives.
+                        self.connection.heard(now);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_blocked = true;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Nobody hears us any more. What the server said before that is still to be read, its end included.
                 Ok(0) | Err(_) => self.written = self.out.len(),

@@ -24,8 +24,8 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct ChatArguments {
-    /// Where the channel is: ws://host[:port][/path][?query], host:port for its lobby, or the chat page's address
-    #[arg(value_name = "URL", default_value = "ws://127.0.0.1:8080/ws")]
+    // Written as an attribute: rustdoc would take the brackets for links.
+    #[arg(value_name = "URL", help = URL_HELP, default_value = "ws://127.0.0.1:8080/ws")]
     url: Address,
     /// The name under which you speak [default: $USER, or anonymous]
     #[arg(long, value_name = "NAME", env = "FANWIRE_USERNAME")]
@@ -35,22 +35,25 @@ pub(crate) struct ChatArguments {
     raw: bool,
 }
 
+const URL_HELP: &str = "Where the channel is: ws://host[:port][/path][?query], host:port for its lobby, or the chat page's address";
+
+/// A line a paragraph: clap wraps them.
 const NOTES: &str = "\
-Messages go to stdout, as `name: text`; what happens to the connection goes to stderr. In a terminal, your own lines
-stand where you typed them and are not shown again when they come back (with --raw, all that comes is shown). Control
+Messages go to stdout, as `name: text`; what happens to the connection goes to stderr. In a terminal, your own lines \
+stand where you typed them and are not shown again when they come back (with --raw, all that comes is shown). Control \
 characters in messages are shown, not obeyed; only --raw writes bytes as they are, and only if stdout is no terminal.
 
 Ctrl-D sends what was typed and leaves; Ctrl-C leaves at once, a second Ctrl-C without a goodbye.
 
-From a pipe, as in `echo hi | fanwire chat`, all lines are sent; when they have come back, or after 2 s in which none did
-(at once with ?echo=off), the connection is closed.
+From a pipe, as in `echo hi | fanwire chat`, all lines are sent; when they have come back, or after 2 s in which none \
+did (at once with ?echo=off), the connection is closed.
 
-A connection that is lost is made again, after a wait that grows to half a minute, and lines kept meanwhile are sent
-then: in a terminal without end; from a pipe up to five times in a row, and not at all if there was no connection in the
-first place. A refusal by the server (4xx) is final, and so is a close code that blames us, such as 1008.
+A connection that is lost is made again, after a wait that grows to half a minute, and lines kept meanwhile are sent \
+then: in a terminal without end; from a pipe up to five times in a row, and not at all if there was no connection in \
+the first place. A refusal by the server (4xx) is final, and so is a close code that blames us, such as 1008.
 
-Exit codes: 0 left or done; 1 refused, no connection, or from a pipe: lines not sent, not accepted or perhaps lost;
-2 an argument cannot be used.";
+Exit codes: 0 left or done; 1 refused, no connection, or from a pipe: lines not sent, not accepted or perhaps lost; 2 \
+an argument cannot be used.";
 
 /// Who has no name.
 const ANONYMOUS: &str = "anonymous";

@@ -48,18 +48,16 @@ const HEX_BYTES_MAX: usize = 16;
 
 /// Appends a payload that is not chat: text as it is, binary as its size and how it begins.
 pub(super) fn append_other(kind: Kind, payload: &[u8], out: &mut String) {
-    match (kind, str::from_utf8(payload)) {
-        (Kind::Text, Ok(text)) => append_escaped(text, out),
-        _ => {
-            out.push_str(&count(payload.len(), "byte"));
-            out.push_str(if payload.is_empty() { "" } else { ":" });
-            for byte in payload.iter().take(HEX_BYTES_MAX) {
-                // Writing to a String does not fail.
-                let _ = write!(out, " {byte:02x}");
-            }
-            out.push_str(if payload.len() > HEX_BYTES_MAX { " …" } else { "" });
-        }
+    if let (Kind::Text, Ok(text)) = (kind, str::from_utf8(payload)) {
+        return append_escaped(text, out);
     }
+    out.push_str(&count(payload.len(), "byte"));
+    out.push_str(if payload.is_empty() { "" } else { ":" });
+    for byte in payload.iter().take(HEX_BYTES_MAX) {
+        // Writing to a String does not fail.
+        let _ = write!(out, " {byte:02x}");
+    }
+    out.push_str(if payload.len() > HEX_BYTES_MAX { " …" } else { "" });
 }
 
 /// `1 byte`, `2 bytes`.

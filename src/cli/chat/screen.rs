@@ -96,15 +96,12 @@ impl Screen {
         if self.unwritten.is_empty() || self.failure.is_some() {
             return;
         }
-        let written = match &mut self.printer {
-            Some(printer) => {
-                let text = String::from_utf8_lossy(&self.unwritten).into_owned();
-                printer.print(text).map_err(io::Error::other)
-            }
-            None => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(&self.unwritten).and_then(|()| stdout.flush())
-            }
+        let written = if let Some(printer) = &mut self.printer {
+            let text = String::from_utf8_lossy(&self.unwritten).into_owned();
+            printer.print(text).map_err(io::Error::other)
+        } else {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&self.unwritten).and_then(|()| stdout.flush())
         };
         self.unwritten.clear();
         self.failure = written.err();

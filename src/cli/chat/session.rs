@@ -59,8 +59,8 @@ pub(super) struct Session {
     talk: Talk,
     backoff: Backoff,
     has_been_connected: bool,
-    /// Something went wrong that is not mended by connecting again.
-    has_failed: bool,
+    /// The exit code unless something worse happens. A pipe is told by it what a user has seen.
+    exit_code: u8,
     buffer: Vec<u8>,
 }
 
@@ -119,7 +119,7 @@ impl Session {
             talk,
             backoff: Backoff::default(),
             has_been_connected: false,
-            has_failed: false,
+            exit_code: 0,
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -129,15 +129,20 @@ impl Session {
     /// # Errors
     /// If the system refuses what a client cannot be without.
     pub(super) fn run(mut self) -> io::Result<u8> {
+        let result = self.run_to_the_end();
+        if let Some(input) = &self.input {
+            input.end(&self.departure);
+        }
+        result
+    }
+
+    fn run_to_the_end(&mut self) -> io::Result<u8> {
         let mut events = Events::with_capacity(8);
         let mut stage = self.dial()?;
         loop {
             stage = self.advance(stage)?;
             self.talk.screen.flush();
             if let Stage::Over(code) = stage {
-                if let Some(input) = &self.input {
-                    input.end(&self.departure);
-                }
                 return Ok(code);
             }
             match self.poll.poll(&mut events, self.timeout(&stage)) {
@@ -148,27 +153,24 @@ impl Session {
     }
 
     fn advance(&mut self, stage: Stage) -> io::Result<Stage> {
+        if let Stage::Dialing(_) | Stage::Waiting(_) = stage {
+            self.take_input(false);
+            if self.is_leaving() || (self.is_interactive && self.has_input_ended) {
+                return Ok(self.over(0));
+            }
+        }
         match stage {
-            Stage::Dialing(_) | Stage::Waiting(_) if self.is_leaving() => Ok(self.over(0)),
             Stage::Dialing(answer) => match answer.try_recv() {
                 Ok(Ok(stream)) => self.link(stream),
                 Ok(Err(error)) => {
                     let problem = format!("cannot connect to {}: {error}", self.address);
                     self.reconnect(&problem, Duration::ZERO)
                 }
-                Err(TryRecvError::Empty) => {
-                    self.take_input(false);
-                    Ok(Stage::Dialing(answer))
-                }
+                Err(TryRecvError::Empty) => Ok(Stage::Dialing(answer)),
                 Err(TryRecvError::Disconnected) => Err(io::Error::other("the thread that connects has died")),
             },
-            Stage::Waiting(until) => {
-                self.take_input(false);
-                if self.is_interactive && self.has_input_ended {
-                    return Ok(self.over(0));
-                }
-                if Instant::now() < until { Ok(Stage::Waiting(until)) } else { self.dial() }
-            }
+            Stage::Waiting(until) if Instant::now() < until => Ok(Stage::Waiting(until)),
+            Stage::Waiting(_) => self.dial(),
             Stage::Linked(mut linked) => {
                 self.step(&mut linked)?;
                 let lived = linked.opened.map_or(Duration::ZERO, |opened| opened.elapsed());
@@ -197,7 +199,9 @@ impl Session {
                 let due = linked.link.deadline().map(|due| {
                     Duration::from_millis(if now.reached(due) { 0 } else { due.since(now).into() })
                 });
-                let patience = (self.has_input_ended && !linked.is_closing)
+                let awaits_confirmation =
+                    self.has_input_ended && self.kept.is_empty() && linked.link.is_open();
+                let patience = awaits_confirmation
                     .then(|| CONFIRMATION_PATIENCE.saturating_sub(self.talk.last_progress.elapsed()));
                 due.into_iter().chain(patience).min()
             }
@@ -254,20 +258,21 @@ impl Session {
             self.greet()?;
         }
         let mut has_said = false;
-        if linked.link.is_open() {
-            if self.is_leaving() {
-                linked.link.close(now);
-            } else {
-                has_said = self.speak(&mut linked.link);
-                if self.has_said_all() {
-                    linked.is_closing = true;
-                    linked.link.close(now);
-                }
-            }
-        } else {
+        if !linked.link.is_open() {
             self.take_input(false);
+        } else if self.is_leaving() {
+            linked.link.close(now);
+        } else {
+            has_said = self.speak(&mut linked.link);
+            linked.link.write(now);
+            if linked.link.unwritten() > 0 {
+                self.talk.last_progress = Instant::now();
+            } else if self.has_said_all() {
+                linked.is_closing = true;
+                linked.link.close(now);
+            }
         }
-        linked.link.write();
+        linked.link.write(now);
         // The socket tells us when it can be written again only if it was full.
         linked.is_busy = has_more || (has_said && linked.link.unwritten() == 0);
         Ok(())
@@ -285,9 +290,10 @@ impl Session {
 
     fn start_input(&mut self) -> io::Result<()> {
         if self.input.is_none() {
-            let prompt = match self.talk.is_raw {
-                true => "> ".to_owned(),
-                false => format!("{}: ", payload::escape(&self.talk.username)),
+            let prompt = if self.talk.is_raw {
+                "> ".to_owned()
+            } else {
+                format!("{}: ", payload::escape(&self.talk.username))
             };
             let (input, printer) = Input::start(prompt, self.departure.clone())?;
             self.input = Some(input);
@@ -299,9 +305,9 @@ impl Session {
     /// Takes the lines that there are, as far as there is room to keep them. A pipe can wait for room, and so can a user
     /// whose lines are just being sent; who types while there is no connection is told.
     fn take_input(&mut self, is_open: bool) {
-        let Some(input) = &self.input else { return };
         let can_wait = is_open || !self.is_interactive;
         while !self.has_input_ended && (self.kept_bytes < KEPT_BYTES_MARK || !can_wait) {
+            let Some(input) = &self.input else { return };
             match input.next() {
                 Next::Given(Ok(_)) if self.kept_bytes >= KEPT_BYTES_MARK => {
                     self.talk.screen.status("not sent: too many lines are waiting already");
@@ -316,7 +322,7 @@ impl Session {
                 }
                 Next::Given(Err(problem)) => {
                     self.talk.screen.status(&problem);
-                    self.has_failed = true;
+                    self.fail();
                     self.has_input_ended = true;
                 }
                 Next::Nothing => break,
@@ -330,9 +336,9 @@ impl Session {
         self.take_input(true);
         let mut has_said = false;
         while link.unwritten() < UNWRITTEN_BYTES_MARK {
-            let Some(line) = self.kept.pop_front() else { break };
-            self.kept_bytes -= line.len() + size_of::<Vec<u8>>();
-            self.talk.say(&line, link);
+            let Some(words) = self.kept.pop_front() else { break };
+            self.kept_bytes -= words.len() + size_of::<Vec<u8>>();
+            self.talk.say(&words, link);
             has_said = true;
         }
         has_said
@@ -365,7 +371,7 @@ impl Session {
         if self.address.has_echo {
             let doubtful = self.talk.unconfirmed.give_up();
             if doubtful > 0 {
-                self.has_failed = true;
+                self.fail();
                 let doubtful = count(doubtful, "line");
                 self.talk.screen.status(&format!("not confirmed by the server, perhaps lost: {doubtful}"));
             }
@@ -403,19 +409,27 @@ impl Session {
         if !self.kept.is_empty() {
             let unsent = count(self.kept.len(), "line");
             self.talk.screen.status(&format!("not sent: {unsent}"));
-            self.has_failed |= !self.departure.is_wished();
+            if !self.departure.is_wished() {
+                self.fail();
+            }
         }
         match self.talk.screen.failure() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let problem = format!("cannot write the output: {error}");
                 self.talk.screen.status(&problem);
-                self.has_failed = true;
+                self.fail();
             }
             _ => {}
         }
-        let is_refused = !self.is_interactive && self.talk.errors > 0 && self.talk.unconfirmed.len() > 0;
-        let has_failed = self.has_failed && !self.is_interactive;
-        Stage::Over(code.max(u8::from(is_refused || has_failed)))
+        if self.talk.errors > 0 && self.talk.unconfirmed.len() > 0 {
+            self.fail();
+        }
+        Stage::Over(code.max(self.exit_code))
+    }
+
+    /// Something went wrong that is not mended by connecting again.
+    fn fail(&mut self) {
+        self.exit_code = u8::from(!self.is_interactive);
     }
 }
 
@@ -445,14 +459,14 @@ struct Talk {
 }
 
 impl Talk {
-    fn say(&mut self, line: &[u8], link: &mut Link) {
+    fn say(&mut self, words: &[u8], link: &mut Link) {
         self.last_progress = Instant::now();
         if self.is_raw {
-            let kind = if str::from_utf8(line).is_ok() { Kind::Text } else { Kind::Binary };
-            self.unconfirmed.say(line);
-            link.send(kind, line);
+            let kind = if str::from_utf8(words).is_ok() { Kind::Text } else { Kind::Binary };
+            self.unconfirmed.say(words);
+            link.send(kind, words);
         } else {
-            let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+            let text = String::from_utf8_lossy(words.strip_suffix(b"\r").unwrap_or(words));
             self.unconfirmed.say(text.as_bytes());
             link.send(Kind::Text, payload::chat(&self.username, &text).as_bytes());
         }
