@@ -11,6 +11,7 @@ mod link;
 mod payload;
 mod screen;
 mod session;
+mod talk;
 mod unconfirmed;
 
 use address::Address;

@@ -8,10 +8,11 @@ use super::backoff::Backoff;
 use super::departure::Departure;
 use super::input::{Input, Next};
 use super::link::{Link, Sequel, describe};
-use super::payload::{self, Heard, count};
+use super::payload::{self, count};
 use super::screen::Screen;
+use super::talk::Talk;
 use super::unconfirmed::Unconfirmed;
-use fanwire::protocol::{Closure, Kind, Time};
+use fanwire::protocol::{Closure, Time};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io;
@@ -443,65 +444,4 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(problem)
-}
-
-// ---- What is said and heard -----------------------------------------------------------------------------------------
-
-struct Talk {
-    username: String,
-    is_raw: bool,
-    screen: Screen,
-    unconfirmed: Unconfirmed,
-    /// When one of our lines was last sent, or came back.
-    last_progress: Instant,
-    /// Errors that came while lines of ours were unconfirmed.
-    errors: usize,
-}
-
-impl Talk {
-    fn say(&mut self, words: &[u8], link: &mut Link) {
-        self.last_progress = Instant::now();
-        if self.is_raw {
-            let kind = if str::from_utf8(words).is_ok() { Kind::Text } else { Kind::Binary };
-            self.unconfirmed.say(words);
-            link.send(kind, words);
-        } else {
-            let text = String::from_utf8_lossy(words.strip_suffix(b"\r").unwrap_or(words));
-            self.unconfirmed.say(text.as_bytes());
-            link.send(Kind::Text, payload::chat(&self.username, &text).as_bytes());
-        }
-    }
-
-    fn hear(&mut self, kind: Kind, payload: &[u8]) {
-        let heard = payload::read(kind, payload);
-        let is_own = match &heard {
-            _ if self.is_raw => self.unconfirmed.confirm(payload),
-            Heard::Chat { username, text } if *username == self.username => {
-                self.unconfirmed.confirm(text.as_bytes())
-            }
-            _ => false,
-        };
-        if is_own {
-            self.last_progress = Instant::now();
-            // The line stands where it was typed.
-            if self.screen.has_editor() && !self.is_raw {
-                return;
-            }
-        }
-        // An error is for us alone, and only if we said something. Otherwise somebody published what looks like one.
-        let heard = match heard {
-            Heard::Error(error) if self.unconfirmed.len() > 0 => {
-                self.errors += 1;
-                Heard::Error(error)
-            }
-            Heard::Error(_) => Heard::Other,
-            heard => heard,
-        };
-        self.screen.show(kind, payload, &heard);
-    }
-
-    /// Whether all that we said has come back, or was not accepted.
-    fn is_answered(&self) -> bool {
-        self.unconfirmed.len() <= self.errors
-    }
 }
