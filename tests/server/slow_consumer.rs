@@ -115,10 +115,16 @@ fn a_publisher_that_never_reads_is_slow_like_anyone_else() {
     let server = Running::start(1, configure);
     let mut listener = server.client("/ws");
     let mut lazy = lazy(&server);
-    let mut count = 0;
-    while server.totals().slow_consumers_closed == 0 && lazy.try_send(&message(count)) {
-        assert!(listener.text() == message(count));
-        count += 1;
+    let (mut sent, mut heard) = (0, 0);
+    while server.totals().slow_consumers_closed == 0 && lazy.try_send(&message(sent)) {
+        sent += 1;
+        let totals = server.until("it is published or too late", |totals| {
+            totals.publications == sent as u64 || totals.slow_consumers_closed == 1
+        });
+        while heard < totals.publications as usize {
+            assert!(listener.text() == message(heard));
+            heard += 1;
+        }
     }
     assert_closed(&lazy.rest().1, CloseCode::POLICY_VIOLATION, "slow consumer");
 }
