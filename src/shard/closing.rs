@@ -46,6 +46,11 @@ impl Drain {
         matches!(self.stage, Stage::Serving | Stage::Leaving { .. })
     }
 
+    /// Whether the drain has not begun.
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
     /// Whether clients are being told goodbye. Who has not been yet is not read: what it says comes too late.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.stage, Stage::Leaving { .. })

@@ -61,7 +61,12 @@ impl Shard {
     }
 
     /// The home's word: interest stands. Whoever waited for it is in.
+    ///
+    /// Not in a drain: what such a client said behind its request would come after our barrier. It is told 503.
     pub(super) fn confirm(&mut self, local: u32, nonce: u32, home: HomeKey, now: Time) {
+        if !self.drain.is_serving() {
+            return;
+        }
         let Some(channel) = self.subscriptions.addressed(local, nonce) else { return };
         let Interest::Awaited(waiting) = mem::replace(&mut channel.interest, Interest::Standing(home)) else {
             return;
