@@ -1,13 +1,12 @@
 //! The clients of the simulation: how they behave, well or badly. Whatever they do, what they see of the server is
 //! the client role of the same protocol core, and the [`Laws`].
 
-use crate::laws::{Laws, Room};
+use crate::laws::{Laws, Publication, Room};
 use crate::network::Wire;
 use crate::random::Random;
 use fanwire::limits::Limits;
 use fanwire::protocol::{
-    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, MaskingKey, Opcode, Status, Time,
-    append_frame,
+    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, MaskingKey, Opcode, Time, append_frame,
 };
 use std::sync::Arc;
 
@@ -31,6 +30,25 @@ pub struct Habits {
     pub dies_after: Option<u32>,
     /// What it does to the server once it has been let in, or instead of asking.
     pub attack: Option<Attack>,
+}
+
+impl Habits {
+    /// Reads everything in the first channel, and says nothing by itself.
+    pub fn quiet() -> Habits {
+        Habits {
+            room: Room::Channel(0),
+            without_own: false,
+            reads: Reads::All,
+            talks_percent: 0,
+            publications_max: u32::MAX,
+            payload_bytes_max: 1024,
+            is_hasty: false,
+            leaves_after: None,
+            breaks_after: None,
+            dies_after: None,
+            attack: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +118,10 @@ pub enum Pace {
 
 /// One client.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what has happened to it and what it has done are independent"
+)]
 pub struct Client {
     pub number: usize,
     /// Where its wire leads, and its number there.
@@ -279,8 +301,18 @@ impl Client {
         if !may_talk || self.has_attacked || publication.number > self.habits.publications_max {
             return;
         }
+        let payload_bytes = random.below(self.habits.payload_bytes_max);
+        self.say(publication, payload_bytes, laws, random);
+    }
+
+    /// Says something of about this many bytes, now.
+    pub fn say_next(&mut self, payload_bytes: usize, laws: &mut Laws, random: &mut Random) {
+        self.say(laws.next_publication(self.number), payload_bytes, laws, random);
+    }
+
+    fn say(&mut self, publication: Publication, payload_bytes: usize, laws: &mut Laws, random: &mut Random) {
         let start = laws.bytes_sent(self.number) + self.out.len() as u64;
-        let payload = publication.payload(random.below(self.habits.payload_bytes_max));
+        let payload = publication.payload(payload_bytes);
         if !self.connection.is_open() {
             let key = Some(MaskingKey(random.next().to_ne_bytes()[..4].try_into().expect("four bytes")));
             append_frame(true, publication.kind().into(), key, &payload, &mut self.out);
@@ -385,14 +417,6 @@ impl Client {
             Some(Closure::Agreed(code, reason)) => {
                 Some((code.unwrap_or(CloseCode::NO_STATUS), reason.as_str()))
             }
-            _ => None,
-        }
-    }
-
-    /// The status with which it was refused.
-    pub fn was_refused(&self) -> Option<Status> {
-        match self.closure {
-            Some(Closure::Responded(status)) => Some(status),
             _ => None,
         }
     }

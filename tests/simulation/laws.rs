@@ -159,7 +159,7 @@ impl Laws {
         let first_due = record.due_from(publisher);
         match record.last.insert(publisher, number) {
             Some(last) => {
-                assert_eq!(number, last + 1, "{client} hears {publisher} in order, without gap, once")
+                assert_eq!(number, last + 1, "{client} hears {publisher} in order, without gap, once");
             }
             None => assert!(
                 number <= first_due,

@@ -8,7 +8,7 @@ use crate::laws::{AtRest, Laws, Room};
 use crate::network::{Flag, Net};
 use crate::random::Random;
 use fanwire::config::Config;
-use fanwire::hub::{HashSeed, ShardId};
+use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Mesh;
 use fanwire::metrics::{Counters, Totals};
@@ -51,6 +51,32 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A calm world with this many shards and one channel, for scenarios.
+    pub fn calm(shards: usize) -> Plan {
+        let limits = Limits {
+            message_bytes_max: 1024,
+            outbox_bytes_max: 16 << 10,
+            handshake_timeout_ms: 2_000,
+            ping_interval_ms: 800,
+            idle_timeout_ms: 3_000,
+            close_timeout_ms: 600,
+        };
+        Plan {
+            shards,
+            channels: 1,
+            clients_max: usize::MAX,
+            steps: 0,
+            pause_ms_max: 1,
+            bad_percent: 0,
+            has_faults: false,
+            drains_at: None,
+            payload_bytes_max: 1024,
+            capacities: &[1 << 16],
+            clock_ms: 0,
+            config: Config { limits, ..Config::default() },
+        }
+    }
+
     /// Chance decides about everything.
     pub fn of(random: &mut Random) -> Plan {
         let steps = random.within(50..=900);
@@ -90,7 +116,7 @@ impl Plan {
             clients_max,
             steps: 2 * clients_max,
             pause_ms_max: 5,
-            drains_at: None,
+            drains_at: random.chance(50).then(|| random.below(2 * clients_max)),
             capacities: &[4_096],
             config: Config { connections_max: 1_000, ..plan.config },
             ..plan
@@ -105,6 +131,7 @@ pub struct World {
     config: Arc<Config>,
     clock_ms: u64,
     mesh: Arc<Mesh<Flag>>,
+    seed: HashSeed,
     shards: Vec<Sim>,
     pub clients: Vec<Client>,
     pub laws: Laws,
@@ -146,6 +173,7 @@ impl World {
             clock_ms: plan.clock_ms,
             config,
             mesh,
+            seed,
             shards,
             clients: Vec::new(),
             laws: Laws::default(),
@@ -190,11 +218,9 @@ impl World {
                 let client = self.random.below(self.clients.len());
                 self.act(client, Pace::Chance);
             }
-            45..95 => {
-                if self.clients.len() < self.plan.clients_max {
-                    let habits = self.habits();
-                    self.join(habits);
-                }
+            45..95 if self.clients.len() < self.plan.clients_max => {
+                let habits = self.habits();
+                self.join(habits);
             }
             95..98 => {
                 let ms = self.random.within(1..=self.plan.pause_ms_max);
@@ -227,9 +253,14 @@ impl World {
         }
     }
 
-    /// A client connects.
+    /// A client connects to a shard of chance.
     pub fn join(&mut self, habits: Habits) -> usize {
         let shard = self.random.below(self.shards.len());
+        self.join_at(shard, habits)
+    }
+
+    /// A client connects.
+    pub fn join_at(&mut self, shard: usize, habits: Habits) -> usize {
         let capacity = self.random.pick(self.plan.capacities);
         let wire = self.shards[shard].event_loop.sockets().connect(capacity);
         if self.shards[shard].is_drained {
@@ -366,7 +397,7 @@ impl World {
         let mut accepted = BTreeMap::new();
         for client in &self.clients {
             let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
-            if client.is_in && client.habits.attack.is_none() {
+            if client.habits.attack.is_none() {
                 accepted.insert(client.number, self.laws.said_within(client.number, wire.bytes_read));
             }
         }
@@ -393,6 +424,7 @@ impl World {
         for client in 0..self.clients.len() {
             self.act(client, Pace::Catching);
         }
+        assert!(self.mesh.may_read(), "nobody is kept from reading by a shard that is gone");
         assert_eq!(self.mesh.connections(), 0, "every place was given back");
         let told = |number: usize, code: CloseCode| {
             self.clients[number].was_told().is_some_and(|(told, _)| told == code)
@@ -446,6 +478,16 @@ impl World {
             self.judge(number);
         }
         acted
+    }
+
+    /// Lets a client catch up with what there is for it.
+    pub fn act_fully(&mut self, client: usize) {
+        self.act(client, Pace::Catching);
+    }
+
+    /// A client says something of about so many bytes; it is sent when the client acts.
+    pub fn say(&mut self, client: usize, payload_bytes: usize) {
+        self.clients[client].say_next(payload_bytes, &mut self.laws, &mut self.random);
     }
 
     // ---- Laws that need the whole world -----------------------------------------------------------------------------
@@ -510,11 +552,28 @@ impl World {
             });
         }
         self.laws.at_rest(&at_rest);
+        assert!(self.mesh.may_read(), "nobody is kept from reading when all have caught up");
         if is_all_taken {
             for sim in &self.shards {
                 assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "what everyone has is kept no longer");
             }
         }
+    }
+
+    /// Bytes that the shards say they hold.
+    pub fn bytes_retained(&self) -> u64 {
+        self.shards.iter().map(|sim| sim.event_loop.shard().bytes_retained()).sum()
+    }
+
+    /// Whether any shard reads.
+    pub fn may_read(&self) -> bool {
+        self.mesh.may_read()
+    }
+
+    /// Where the first channel is at home.
+    pub fn home(&self) -> usize {
+        let name = ChannelName::new("room-0").expect("a good name");
+        home_of(&name, self.shards.len(), self.seed)
     }
 
     /// What all shards have counted.
