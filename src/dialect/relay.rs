@@ -7,7 +7,7 @@
 use super::Command;
 use crate::config::PayloadPolicy;
 use crate::protocol::Kind;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -75,7 +75,8 @@ impl Chat<'_> {
 
 impl<'de> Deserialize<'de> for Chat<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ChatVisitor)
+        // Not `deserialize_map`: its error quotes a string that stands in the object's place, however long that is.
+        deserializer.deserialize_any(ChatVisitor)
     }
 }
 
@@ -86,6 +87,10 @@ impl<'de> Visitor<'de> for ChatVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
+    }
+
+    fn visit_str<E: Error>(self, _text: &str) -> Result<Chat<'de>, E> {
+        Err(E::invalid_type(Unexpected::Other("string"), &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Chat<'de>, A::Error> {
@@ -237,6 +242,18 @@ mod tests {
         assert!(is_rejected(&chat("{\"text\":\"\\ud800\"}"), "username"));
         assert!(is_rejected(&chat("hello"), "username"));
         assert!(is_rejected(&verdict(PayloadPolicy::Chat, Kind::Binary, "{}"), "binary"));
+    }
+
+    #[test]
+    fn an_error_is_short_however_long_the_message_is() {
+        let long = "\u{ad}".repeat(100_000); // quoted with its escapes it would be three times as long
+        for payload in
+            [format!("\"{long}\""), format!("[\"{long}\"]"), format!("{{\"text\":[\"{long}\"]}}"), long]
+        {
+            let Verdict::Rejected(error) = chat(&payload) else { panic!("{payload:.20} is no chat line") };
+            assert!(error.len() < 200, "{} bytes for {} bytes", error.len(), payload.len());
+        }
+        assert!(is_rejected(&chat("\"hello\""), "expected an object"));
     }
 
     #[test]
