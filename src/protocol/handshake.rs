@@ -7,7 +7,8 @@ use super::error::HandshakeError;
 use super::head;
 use crate::limits::{REQUEST_HEADERS_MAX, SUBPROTOCOLS_MAX};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use sha1::{Digest, Sha1};
 use std::str;
 
@@ -255,6 +256,12 @@ fn parse_request_line<'b>(
     Ok((method, target))
 }
 
+/// Reads keys. The bits behind the 16th byte may be set: they are in §4.1's own example, `AQIDBAUGBwgJCgsMDQ4PEC==`.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// All that §4.2.1 demands of a request beyond HTTP.
 fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey, HandshakeError> {
     if method != Method::Get {
@@ -280,7 +287,7 @@ fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey
     };
     // "a base64-encoded value that, when decoded, is 16 bytes in length".
     let mut nonce = [0; 18];
-    if key.len() != 24 || BASE64.decode_slice(key, &mut nonce) != Ok(16) {
+    if key.len() != 24 || KEY_BASE64.decode_slice(key, &mut nonce) != Ok(16) {
         return Err(HandshakeError::KeyInvalid);
     }
     found.malformed.map_or_else(|| Ok(AcceptKey::answering(key)), Err)

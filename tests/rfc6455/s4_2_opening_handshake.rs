@@ -163,11 +163,15 @@ fn s4_2_2_the_version_is_13_written_so() {
 fn s4_2_1_the_key_is_16_bytes_in_base64() {
     let upgrade_with = |key: &str| upgrade_of("Sec-WebSocket-Key", &format!("Sec-WebSocket-Key: {key}\r\n"));
     assert_eq!(upgrade_with("AAAAAAAAAAAAAAAAAAAAAA=="), Ok(()));
+    assert_eq!(
+        upgrade_with("AQIDBAUGBwgJCgsMDQ4PEC=="),
+        Ok(()),
+        "§4.1's example has bits behind the 16th byte"
+    );
     for key in [
         "",
         "AAAA",
         "AAAAAAAAAAAAAAAAAAAAAA",   // no padding
-        "AAAAAAAAAAAAAAAAAAAAAB==", // bits behind the 16th byte
         "AAAAAAAAAAAAAAAAAAAAAAA=", // 17 bytes
         "AAAAAAAAAAAAAAAAAAAA",     // 15 bytes
         "AAAAAAAAAAAAAAAAAAAAAAAA", // 18 bytes
