@@ -43,7 +43,8 @@ pub struct Request {
     pub path: Box<str>,
     /// The target behind its `?`, as it came.
     pub query: Option<Box<str>>,
-    /// Host, and port if one is given: of the target if that is absolute, else of the Host header.
+    /// Host, and port if one is given: of the target if that is absolute, else of the Host header. Empty if a request of
+    /// HTTP/1.0 names none.
     pub host: Box<str>,
     /// The Origin header.
     pub origin: Origin,
@@ -123,11 +124,11 @@ struct UpgradeHeaders<'h> {
 /// Reads a whole request head, and the accept key if it opens a WebSocket.
 ///
 /// # Errors
-/// If it is not HTTP/1.1 as RFC 9112 demands it, or has a body although it asks for a WebSocket.
+/// If it is not HTTP/1.1, or 1.0, as RFC 9112 demands it, or has a body although it asks for a WebSocket.
 pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>), HandshakeError> {
     let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
-    let (method, target) = parse_request_line(&mut parsed, bytes)?;
+    let (method, target, version) = parse_request_line(&mut parsed, bytes)?;
     let (authority, path_and_query) = split_target(target)?;
 
     let mut host = Single::Absent;
@@ -185,9 +186,10 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
         }
     }
 
-    // RFC 9112 §3.2: a server MUST answer 400 to a request without a Host, with several, or with an invalid one, and
-    // §3.2.2: MUST ignore it if the target is absolute.
+    // RFC 9112 §3.2: a server MUST answer 400 to an HTTP/1.1 request without a Host, and to any with several or with an
+    // invalid one, and §3.2.2: MUST ignore it if the target is absolute.
     let host = match host {
+        Single::Absent if version == Version::Http10 => authority.unwrap_or_default().as_bytes(),
         Single::Absent => return Err(HandshakeError::HostMissing),
         Single::Repeated => return Err(HandshakeError::HostRepeated),
         Single::Once(host) if !head::is_host(host) => return Err(HandshakeError::HostInvalid),
@@ -207,7 +209,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
         Some((path, query)) => (path, Some(query)),
         None => (path_and_query, None),
     };
-    let (upgrade, accept_key) = match check_upgrade(method, &found) {
+    let (upgrade, accept_key) = match check_upgrade(method, version, &found) {
         Ok(accept_key) => (Ok(()), Some(accept_key)),
         Err(error) => (Err(error), None),
     };
@@ -224,11 +226,19 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
     Ok((request, accept_key))
 }
 
-/// Has httparse parse the head, and gives the method and the target of its first line.
+/// The versions of HTTP that are understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Version {
+    /// What load balancers ask for a server's health with. It opens no WebSocket.
+    Http10,
+    Http11,
+}
+
+/// Has httparse parse the head, and gives the three parts of its first line.
 fn parse_request_line<'b>(
     parsed: &mut httparse::Request<'_, 'b>,
     bytes: &'b [u8],
-) -> Result<(Method, &'b str), HandshakeError> {
+) -> Result<(Method, &'b str, Version), HandshakeError> {
     match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
@@ -244,16 +254,13 @@ fn parse_request_line<'b>(
     else {
         return Err(HandshakeError::RequestLineInvalid);
     };
-    // §4.2.1: "an HTTP/1.1 or higher GET request".
-    if minor_version != 1 {
-        return Err(HandshakeError::HttpVersion);
-    }
+    let version = if minor_version == 0 { Version::Http10 } else { Version::Http11 };
     let method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         _ => Method::Other,
     };
-    Ok((method, target))
+    Ok((method, target, version))
 }
 
 /// Reads keys. The bits behind the 16th byte may be set: they are in §4.1's own example, `AQIDBAUGBwgJCgsMDQ4PEC==`.
@@ -263,7 +270,15 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// All that §4.2.1 demands of a request beyond HTTP.
-fn check_upgrade(method: Method, found: &UpgradeHeaders<'_>) -> Result<AcceptKey, HandshakeError> {
+fn check_upgrade(
+    method: Method,
+    version: Version,
+    found: &UpgradeHeaders<'_>,
+) -> Result<AcceptKey, HandshakeError> {
+    // "an HTTP/1.1 or higher GET request".
+    if version != Version::Http11 {
+        return Err(HandshakeError::HttpVersion);
+    }
     if method != Method::Get {
         return Err(HandshakeError::MethodNotGet);
     }

@@ -315,7 +315,9 @@ fn s4_2_1_the_target_is_taken_as_it_is() {
 
 #[test]
 fn s4_2_1_the_http_version_is_1_1() {
-    for version in ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.2"] {
+    let old = String::from_utf8(REQUEST.to_vec()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
+    assert_eq!(requested(old.as_bytes()).upgrade, Err(HandshakeError::HttpVersion));
+    for version in ["HTTP/0.9", "HTTP/2.0", "HTTP/1.2"] {
         let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
         assert_eq!(refused(head.as_bytes()), HandshakeError::HttpVersion, "{version}");
     }
@@ -330,6 +332,14 @@ fn s4_2_1_the_http_version_is_1_1() {
         let head = format!("{line}\r\nHost: a\r\n\r\n");
         assert_eq!(refused(head.as_bytes()), HandshakeError::RequestLineInvalid, "{line}");
     }
+}
+
+#[test]
+fn s4_2_1_a_page_may_be_asked_for_with_http_1_0_and_without_a_host() {
+    let request = requested(b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!((&*request.path, &*request.host, request.method), ("/healthz", "", Method::Get));
+    assert_eq!(refused(b"GET /healthz HTTP/1.1\r\n\r\n"), HandshakeError::HostMissing);
+    assert_eq!(refused(b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), HandshakeError::HostRepeated);
 }
 
 #[test]
