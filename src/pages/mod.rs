@@ -20,7 +20,7 @@ pub const CHAT: &str = include_str!("chat.html");
 pub const CHAT_SECURITY_POLICY: &str = "default-src 'none'; \
     connect-src 'self' ws: wss:; \
     style-src 'sha256-l+0MKOkzssIgGU0tY1pXUe6N92a7n5TTLcYrCVy3mF4='; \
-    script-src 'sha256-FKD7bqZL7cCBHd6nawxIoxbJLBSlYHr2/UfFLJwBeXo='; \
+    script-src 'sha256-CmcfROSguBcLOLVErQCyOL04X47Y3CJTI9oV31+DL14='; \
     img-src data:; \
     base-uri 'none'; \
     form-action 'none'; \
