@@ -1,7 +1,8 @@
 //! What messages mean: a dialect reads a client's message as a [`Command`].
 //!
 //! Dialects are pure: they see a message and answer what is to be done with it, and touch neither clients nor
-//! channels. Which one a client speaks is chosen at its opening handshake, by the path.
+//! channels. Which one a client speaks is chosen at its opening handshake, by the path. None of them is a
+//! subprotocol, so none that a client offers is agreed to (RFC 6455 §4.2.2).
 
 pub mod echo;
 pub mod relay;
