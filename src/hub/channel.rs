@@ -72,15 +72,15 @@ pub enum ChannelNameError {
 impl fmt::Display for ChannelNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ChannelNameError::Empty => f.write_str("A channel's name cannot be empty."),
+            ChannelNameError::Empty => f.write_str("a channel's name cannot be empty"),
             ChannelNameError::TooLong => {
-                write!(f, "A channel's name has at most {CHANNEL_NAME_BYTES_MAX} bytes.")
+                write!(f, "a channel's name has at most {CHANNEL_NAME_BYTES_MAX} bytes")
             }
             // Escaped: what a peer sent is never handed back as it came.
             ChannelNameError::Character(character) => write!(
                 f,
-                "A channel's name has only characters of A-Z a-z 0-9 - _ = @ , . ; : / (nothing is \
-                 percent-decoded), and not '{}'.",
+                "a channel's name has only characters of A-Z a-z 0-9 - _ = @ , . ; : / (nothing is \
+                 percent-decoded), and not '{}'",
                 character.escape_default()
             ),
         }
@@ -160,12 +160,12 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_hands_nothing_back_as_it_came() {
-        assert_eq!(ChannelNameError::Empty.to_string(), "A channel's name cannot be empty.");
-        assert_eq!(ChannelNameError::TooLong.to_string(), "A channel's name has at most 200 bytes.");
+        assert_eq!(ChannelNameError::Empty.to_string(), "a channel's name cannot be empty");
+        assert_eq!(ChannelNameError::TooLong.to_string(), "a channel's name has at most 200 bytes");
         assert_eq!(
             ChannelNameError::Character('\u{1b}').to_string(),
-            "A channel's name has only characters of A-Z a-z 0-9 - _ = @ , . ; : / (nothing is percent-decoded), \
-             and not '\\u{1b}'."
+            "a channel's name has only characters of A-Z a-z 0-9 - _ = @ , . ; : / (nothing is percent-decoded), \
+             and not '\\u{1b}'"
         );
     }
 
