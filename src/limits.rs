@@ -81,7 +81,11 @@ pub const SCRATCH_BYTES: usize = 256 << 10;
 
 /// Bytes read in a turn, over all clients, before the turn goes on: what they publish is fanned out, and fan-out that
 /// falls behind is noticed, before more is taken in. Of one client a turn reads what fits the scratch buffer once.
+/// At most half of the outbox limit is used.
 pub const READ_BYTES_PER_TURN_MAX: usize = 4 * SCRATCH_BYTES;
+
+/// Bytes read in a turn however small the outbox limit is: a request head fits.
+pub const READ_BYTES_PER_TURN_MIN: usize = REQUEST_HEAD_BYTES_MAX;
 
 /// Connections accepted in a turn on one listener; more stay in the kernel's queue until the next.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;

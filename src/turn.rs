@@ -203,31 +203,26 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// Accepts from one listener; whether its queue may hold more.
     fn accept_some(&mut self, listener: usize) -> bool {
         for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
-            // The place is taken first: other workers accept too.
-            let has_place = self.mesh.admit();
-            if !has_place && !self.shard.may_turn_away() {
+            if !self.mesh.has_room() && !self.shard.may_turn_away() {
                 return true;
             }
-            let error = match self.sockets.accept(listener, self.shard.next_key()) {
-                Ok(()) if has_place => {
+            let key = self.shard.next_key();
+            match self.sockets.accept(listener, key) {
+                // A place is taken only by a connection that is there.
+                Ok(()) if self.mesh.admit() => {
                     self.shard.connect(self.now);
-                    continue;
                 }
-                Ok(()) => {
+                Ok(()) if self.shard.may_turn_away() => {
                     self.shard.turn_away(self.now);
-                    continue;
                 }
-                Err(error) => error,
-            };
-            if has_place {
-                self.mesh.release();
-            }
-            if error.kind() == ErrorKind::WouldBlock {
-                return false;
-            }
-            if !concerns_one_connection(&error) {
-                self.pause_accepting(&error);
-                return true;
+                // Another worker took the last place in this very moment, and nobody more can be told why.
+                Ok(()) => self.sockets.close(key),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    self.pause_accepting(&error);
+                    return true;
+                }
             }
         }
         true
@@ -244,18 +239,19 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 
     fn read(&mut self) {
-        let mut budget_bytes = limits::READ_BYTES_PER_TURN_MAX;
+        let mut budget_bytes = self.shard.read_bytes_per_turn();
         // Those who are listed again while we read wait for the next turn.
         for _ in 0..self.shard.listed_to_read() {
             if budget_bytes == 0 || !self.mesh.may_read() {
                 return;
             }
             let Some(key) = self.shard.next_to_read() else { return };
-            match self.sockets.read(key, &mut self.scratch) {
+            let scratch_bytes = self.scratch.len().min(budget_bytes);
+            match self.sockets.read(key, &mut self.scratch[..scratch_bytes]) {
                 Ok(0) => self.shard.receive_eof(key, self.now),
                 Ok(read) => {
                     budget_bytes = budget_bytes.saturating_sub(read);
-                    let more = read == self.scratch.len();
+                    let more = read == scratch_bytes;
                     self.shard.receive(key, &mut self.scratch[..read], more, self.now);
                 }
                 Err(error) => match error.kind() {

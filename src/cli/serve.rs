@@ -30,16 +30,16 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "BYTES", env = "FANWIRE_MAX_MESSAGE_SIZE", default_value_t = limits::MESSAGE_BYTES_DEFAULT)]
     max_message_size: usize,
     /// Seconds from accepting a connection to the end of its opening handshake, however slowly it drips; 0: no limit
-    #[arg(long, value_name = "SECONDS", env = "FANWIRE_HANDSHAKE_TIMEOUT", value_parser = seconds::parse, default_value = "10")]
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_HANDSHAKE_TIMEOUT", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "10")]
     handshake_timeout: u32,
     /// Seconds without a byte from a client after which it gets a Ping; 0: never
-    #[arg(long, value_name = "SECONDS", env = "FANWIRE_PING_INTERVAL", value_parser = seconds::parse, default_value = "30")]
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_PING_INTERVAL", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "30")]
     ping_interval: u32,
     /// Seconds without a byte from a client, pongs included, after which it is closed; 0: never
-    #[arg(long, value_name = "SECONDS", env = "FANWIRE_IDLE_TIMEOUT", value_parser = seconds::parse, default_value = "75")]
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_IDLE_TIMEOUT", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "75")]
     idle_timeout: u32,
     /// Seconds that a closing handshake may take, and all of them at shutdown; 0: nobody waits
-    #[arg(long, value_name = "SECONDS", env = "FANWIRE_CLOSE_TIMEOUT", value_parser = seconds::parse, default_value = "5")]
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_CLOSE_TIMEOUT", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "5")]
     close_timeout: u32,
     /// Connections at a time; one more gets 503 [default: what the limit of open files allows]
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]

@@ -115,9 +115,11 @@ impl Shard {
     /// A shard without clients.
     pub fn new(place: Place, counters: Arc<Counters>, now: Time) -> Shard {
         let limits = place.config.limits.clone();
-        let linger_ms = limits.close_timeout_ms.min(limits::REFUSAL_LINGER_MS);
         Shard {
-            limits_at_the_door: Arc::new(Limits { close_timeout_ms: linger_ms, ..limits.clone() }),
+            limits_at_the_door: Arc::new(Limits {
+                close_timeout_ms: limits::REFUSAL_LINGER_MS,
+                ..limits.clone()
+            }),
             limits: Arc::new(limits),
             counters,
             clients: Clients::default(),

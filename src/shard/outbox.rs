@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn a_large_torn_frame_is_kept_by_reference_until_it_is_written() {
         let mut desk = Desk::new();
-        let frames = Arc::new([&[0x82, 126, 0xff, 0xff][..], &[7; 0xffff]].concat());
+        let frames = Arc::new([&[0x82, 126, 0xff, 0xff][..], &vec![7; 0xffff]].concat());
         let marks =
             Arc::new(vec![Mark { end: frames.len() as u32, origin: Origin { shard: HERE, client: BOB } }]);
         desk.log.append(&Segment { frames: frames.clone(), marks }, HERE);
