@@ -664,7 +664,9 @@ mod tests {
         #[test]
         fn every_kept_input_obeys_its_targets_law() {
             for (target, law) in TARGETS {
-                let kept = files(&format!("fuzz/corpus/{target}"));
+                let mut kept = files(&format!("fuzz/corpus/{target}"));
+                // A fuzzer that was run here leaves what it found, named by its hash.
+                kept.retain(|name| name.contains('_'));
                 assert!(!kept.is_empty(), "{target} has a corpus");
                 for name in kept {
                     // Shown if the law does not hold.
