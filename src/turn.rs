@@ -239,19 +239,19 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 
     fn read(&mut self) {
-        let mut budget_bytes = self.shard.read_bytes_per_turn();
+        let mut budget_bytes = self.shard.read_budget_bytes();
         // Those who are listed again while we read wait for the next turn.
         for _ in 0..self.shard.listed_to_read() {
             if budget_bytes == 0 || !self.mesh.may_read() {
                 return;
             }
             let Some(key) = self.shard.next_to_read() else { return };
-            let scratch_bytes = self.scratch.len().min(budget_bytes);
-            match self.sockets.read(key, &mut self.scratch[..scratch_bytes]) {
+            let room = self.scratch.len().min(budget_bytes);
+            match self.sockets.read(key, &mut self.scratch[..room]) {
                 Ok(0) => self.shard.receive_eof(key, self.now),
                 Ok(read) => {
-                    budget_bytes = budget_bytes.saturating_sub(read);
-                    let more = read == scratch_bytes;
+                    budget_bytes -= read;
+                    let more = read == room;
                     self.shard.receive(key, &mut self.scratch[..read], more, self.now);
                 }
                 Err(error) => match error.kind() {
