@@ -133,6 +133,11 @@ impl Wire {
         self.edge = true;
     }
 
+    /// The server has not noticed that the client's end came, though it could have.
+    pub fn hides_its_end(&self) -> bool {
+        self.key.is_some() && (self.up_ended || self.is_broken) && !self.was_full
+    }
+
     /// What an event would say of it.
     fn ready(&self, key: ClientKey) -> Ready {
         let ending = self.up_ended || self.is_broken;

@@ -1,9 +1,9 @@
 //! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon.
 
 use crate::clients::{Habits, Reads};
+use crate::laws::Room;
 use crate::random::Random;
 use crate::world::{Plan, World};
-use fanwire::config::Config;
 use fanwire::limits::{self, Limits};
 
 #[test]
@@ -29,7 +29,7 @@ fn what_was_held_when_a_drain_begins_is_either_delivered_or_refused() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
         let mut world = World::new(Plan::calm(3), random.fork());
-        let home = world.home();
+        let home = world.home_of(0);
         world.join_at(home, Habits::quiet());
         world.settle();
         let away = (home + random.within(1..=2)) % 3;
@@ -53,7 +53,7 @@ fn what_was_held_when_a_drain_begins_is_either_delivered_or_refused() {
 fn a_shard_that_ends_lets_the_others_read() {
     // So many subscribers that one turn does not write them all, none of which says goodbye.
     let mut world = World::new(Plan::calm(2), Random::new(1));
-    let home = world.home();
+    let home = world.home_of(0);
     let publisher = world.join_at(home, Habits::quiet());
     let audience = 3 * limits::WRITES_PER_TURN_MAX;
     let dying = Habits { dies_after: Some(1_000), ..Habits::quiet() };
@@ -66,27 +66,25 @@ fn a_shard_that_ends_lets_the_others_read() {
 }
 
 #[test]
-fn what_one_turn_takes_in_is_bounded_however_many_publishers_there_are() {
+fn one_turn_takes_in_so_little_that_nobody_becomes_slow_by_it_however_many_publish() {
     let mut plan = Plan::calm(1);
-    plan.capacities = &[1 << 18];
-    let outbox_bytes_max = plan.config.limits.outbox_bytes_max;
+    plan.capacities = &[64 << 10];
+    plan.config.limits.outbox_bytes_max = 64 << 10;
     let mut world = World::new(plan, Random::new(1));
-    let listener = world.join(Habits::quiet());
     let publishers: Vec<usize> = (0..20).map(|_| world.join(Habits::quiet())).collect();
     world.settle();
     for &publisher in &publishers {
-        (0..200).for_each(|_| world.say(publisher, 1_000));
+        (0..60).for_each(|_| world.say(publisher, 1_000));
         world.act_fully(publisher);
     }
-    // What is open in one turn, and what one socket can add to it in a single read.
-    let bytes_max = (outbox_bytes_max + limits::SCRATCH_BYTES + limits::CHUNK_BYTES_MAX) as u64;
+    let bytes_max = (32 << 10) + 20 * 1024 + limits::CHUNK_BYTES_MAX as u64;
     while world.turn(0) {
         assert!(world.bytes_retained() <= bytes_max, "{} of {bytes_max} bytes", world.bytes_retained());
-        world.act_fully(listener);
         for &publisher in &publishers {
             world.act_fully(publisher);
         }
     }
+    assert_eq!(world.totals().slow_consumers_closed, 0, "everyone takes what one turn brings");
     world.settle();
     world.check_rest();
 }
@@ -94,55 +92,69 @@ fn what_one_turn_takes_in_is_bounded_however_many_publishers_there_are() {
 #[test]
 fn a_stalled_home_stops_all_reading_at_the_mark_and_nothing_is_lost() {
     let mut plan = Plan::calm(3);
-    plan.capacities = &[4 << 20];
-    plan.config = Config {
-        limits: Limits {
-            message_bytes_max: 1 << 20,
-            outbox_bytes_max: 16 << 20,
-            idle_timeout_ms: 0,
-            ..plan.config.limits.clone()
-        },
-        ..plan.config
-    };
+    plan.capacities = &[2 << 20];
+    plan.config.limits =
+        Limits { message_bytes_max: 1 << 20, outbox_bytes_max: 16 << 20, ..plan.config.limits.clone() };
     let mut world = World::new(plan, Random::new(1));
-    let home = world.home();
-    let publishers: Vec<usize> = (0..3).map(|shard| world.join_at(shard, Habits::quiet())).collect();
+    let home = world.home_of(0);
+    let (away, aside) = ((home + 1) % 3, (home + 2) % 3);
+    let listener = world.join_at(home, Habits::quiet());
+    let publisher = world.join_at(away, Habits::quiet());
+    let room = Room::Channel(world.channel_of(aside));
+    let bystander = world.join_at(aside, Habits { room, ..Habits::quiet() });
     world.settle();
-    let others: Vec<usize> = (0..3).filter(|shard| *shard != home).collect();
-    for round in 0..20 {
-        for &shard in &others {
-            world.say(publishers[shard], 1_000_000);
-            world.act_fully(publishers[shard]);
-            while world.turn(shard) {}
-        }
-        assert!(round < 19 || !world.may_read(), "the home's mailbox is too full");
+    for _ in 0..12 {
+        world.say(publisher, 1_000_000);
+        world.act_fully(publisher);
+        while world.turn(away) {}
     }
+    assert!(!world.may_read(), "the home's mailbox is too full");
     let bytes_read = world.totals().bytes_read;
-    assert!(bytes_read < (limits::MAILBOX_BYTES_MARK + 2 * limits::SCRATCH_BYTES) as u64 * 2);
+    assert!(bytes_read < (limits::MAILBOX_BYTES_MARK + limits::READ_BYTES_PER_TURN_MAX + (1 << 20)) as u64);
+    // Somebody who has nothing to do with it is not read either, and is not forgotten.
+    world.say(bystander, 100);
+    world.act_fully(bystander);
+    while world.turn(aside) {}
+    assert_eq!(world.totals().bytes_read, bytes_read, "nobody is read");
     world.settle();
     world.check_rest();
-    assert!(world.totals().bytes_read > bytes_read, "who stopped reading went on by itself");
+    assert!(world.clients[listener].is_open() && world.totals().publications == 13);
 }
 
 #[test]
-fn only_who_is_blocked_can_be_slow() {
-    let mut world = World::new(Plan::calm(1), Random::new(1));
-    let publisher = world.join(Habits::quiet());
-    let blocked = world.join(Habits { reads: Reads::LittleUntil(0), dies_after: None, ..Habits::quiet() });
-    let audience = 2 * limits::WRITES_PER_TURN_MAX;
-    let audience: Vec<usize> = (0..audience).map(|_| world.join(Habits::quiet())).collect();
+fn a_fan_out_that_is_behind_stops_all_reading_and_nobody_is_slow_who_only_waits_for_us() {
+    let mut plan = Plan::calm(2);
+    plan.capacities = &[8 << 10];
+    plan.config.limits.outbox_bytes_max = 2 << 10;
+    let mut world = World::new(plan, Random::new(1));
+    let home = world.home_of(0);
+    let publisher = world.join_at(home, Habits::quiet());
+    let blocked = world.join_at(home, Habits { reads: Reads::LittleUntil(0), ..Habits::quiet() });
+    let audience = 3 * limits::WRITES_PER_TURN_MAX;
+    let audience: Vec<usize> = (0..audience).map(|_| world.join_at(home, Habits::quiet())).collect();
+    let room = Room::Channel(world.channel_of(1 - home));
+    let bystander = world.join_at(1 - home, Habits { room, ..Habits::quiet() });
     world.settle();
-    for _ in 0..200 {
-        world.say(publisher, 1_000);
+    let mut was_behind = false;
+    for _ in 0..16 {
+        // As much as its socket holds: several turns' worth for the audience.
+        (0..3).for_each(|_| world.say(publisher, 1_000));
         world.act_fully(publisher);
-        world.turn(0);
+        world.turn(home);
+        if !world.may_read() && !was_behind {
+            was_behind = true;
+            world.say(bystander, 100);
+            world.act_fully(bystander);
+            while world.turn(1 - home) {}
+        }
         for &client in &audience {
             world.act_fully(client);
         }
     }
+    assert!(was_behind, "the fan-out takes several turns");
     world.settle();
+    world.check_rest();
     assert!(audience.iter().all(|&client| world.clients[client].is_open()), "they had only to wait for us");
     assert_eq!(world.totals().slow_consumers_closed, 1);
     assert!(!world.clients[blocked].is_gone, "it has not read its Close frame");
-    world.check_rest();
 }

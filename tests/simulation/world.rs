@@ -112,7 +112,7 @@ impl Plan {
         let plan = Plan::of(random);
         Plan {
             shards: random.within(1..=2),
-            channels: 1,
+            channels: random.within(1..=2),
             clients_max,
             steps: 2 * clients_max,
             pause_ms_max: 5,
@@ -541,6 +541,10 @@ impl World {
             let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
             let is_served = client.is_good() && client.is_open();
             is_all_taken &= wire.is_closed || wire.key.is_none() || is_served;
+            assert!(!wire.hides_its_end(), "an end is noticed at once: {client:?}");
+            let may_wait = self.plan.has_faults || self.config.connections_max < self.clients.len();
+            let is_settled = client.is_in || client.closure.is_some() || !client.is_good();
+            assert!(is_settled || may_wait, "who came is in: {client:?}");
             let said_all = client.has_said_all() && wire.bytes_read >= self.laws.bytes_sent(client.number);
             assert!(!is_served || said_all, "who may speak is heard: {client:?}");
             let agreed = client.left_ms.is_some()
@@ -570,10 +574,15 @@ impl World {
         self.mesh.may_read()
     }
 
-    /// Where the first channel is at home.
-    pub fn home(&self) -> usize {
-        let name = ChannelName::new("room-0").expect("a good name");
+    /// Where a channel is at home.
+    pub fn home_of(&self, channel: usize) -> usize {
+        let name = ChannelName::new(&format!("room-{channel}")).expect("a good name");
         home_of(&name, self.shards.len(), self.seed)
+    }
+
+    /// The first channel that is at home there.
+    pub fn channel_of(&self, shard: usize) -> usize {
+        (0..1_000).find(|&channel| self.home_of(channel) == shard).expect("every shard has channels")
     }
 
     /// What all shards have counted.
