@@ -84,9 +84,6 @@ pub const SCRATCH_BYTES: usize = 256 << 10;
 /// At most half of the outbox limit is used.
 pub const READ_BYTES_PER_TURN_MAX: usize = 4 * SCRATCH_BYTES;
 
-/// Bytes read in a turn however small the outbox limit is: a request head fits.
-pub const READ_BYTES_PER_TURN_MIN: usize = REQUEST_HEAD_BYTES_MAX;
-
 /// Connections accepted in a turn on one listener; more stay in the kernel's queue until the next.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 

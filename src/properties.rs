@@ -647,8 +647,10 @@ mod tests {
         use std::fs;
         use std::path::Path;
 
+        type Law = fn(&[u8]);
+
         /// Each fuzz target with its law.
-        const TARGETS: [(&str, fn(&[u8])); 10] = [
+        const TARGETS: [(&str, Law); 10] = [
             ("connection", a_connection_ignores_how_its_input_is_cut),
             ("frame_decoder", decoding_ignores_how_bytes_are_cut),
             ("frame_header", a_header_has_one_encoding),

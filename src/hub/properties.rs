@@ -589,7 +589,7 @@ impl SubscriptionsAndModel {
 
     /// The lap goes on by one visit. Who is not blocked is written to the log's end, or as far as there is room.
     fn visit(&mut self, channel: u8, script: &mut Script<'_>) {
-        let taken_max = if script.byte() % 4 == 0 { u64::from(script.byte()) } else { u64::MAX };
+        let taken_max = if script.byte().is_multiple_of(4) { u64::from(script.byte()) } else { u64::MAX };
         let Some(model) = self.channels.get_mut(&(channel % 3)) else { return };
         let visited = self.subscriptions.get_mut(model.local).unwrap();
         let is_dirty = visited.is_dirty();

@@ -63,12 +63,10 @@ impl Shard {
         }
     }
 
-    /// Bytes that a turn may read. What they publish stands in logs before anybody is written: no more at once than
-    /// half of what a client may lag behind, so that nobody is slow who was not given the time to read.
-    pub fn read_bytes_per_turn(&self) -> usize {
-        limits::READ_BYTES_PER_TURN_MAX
-            .min(self.limits.outbox_bytes_max / 2)
-            .max(limits::READ_BYTES_PER_TURN_MIN)
+    /// Bytes to be read in one turn, over all clients: at most half of what a client may lag behind, so that nobody
+    /// who takes what a turn brings becomes slow by that turn.
+    pub fn read_budget_bytes(&self) -> usize {
+        limits::READ_BYTES_PER_TURN_MAX.min(self.place.config.limits.outbox_bytes_max / 2).max(1)
     }
 
     /// How many sockets are listed to be read.
