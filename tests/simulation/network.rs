@@ -92,8 +92,7 @@ impl Wire {
     pub fn receive(&mut self, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; max.min(self.down.len())];
         self.down.read_exact(&mut bytes).expect("it holds that many");
-        let room = self.capacity - self.down.len();
-        if self.no_space && !bytes.is_empty() && (room >= self.capacity / 3 || self.down.is_empty()) {
+        if self.no_space && !bytes.is_empty() && self.has_room() {
             self.no_space = false;
             self.edge = true;
         }
@@ -138,14 +137,18 @@ impl Wire {
         self.key.is_some() && (self.up_ended || self.is_broken) && !self.was_full
     }
 
+    /// Whether the server is told that it can write: not for every byte of room.
+    fn has_room(&self) -> bool {
+        3 * (self.capacity - self.down.len()) >= self.capacity
+    }
+
     /// What an event would say of it.
     fn ready(&self, key: ClientKey) -> Ready {
         let ending = self.up_ended || self.is_broken;
         Ready::Client {
             key,
             readable: ending || !self.up.is_empty(),
-            writable: self.is_broken
-                || (!self.no_space && self.capacity - self.down.len() >= self.capacity.div_ceil(3)),
+            writable: self.is_broken || (!self.no_space && self.has_room()),
             ending,
         }
     }
