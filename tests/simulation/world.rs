@@ -1,4 +1,5 @@
 //! The world of the simulation: shards, clients, a clock, and a scheduler that lets them act in an order of chance.
+//! (The file is long because all that may happen in that world stands in one place, next to what it is done to.)
 //!
 //! The shards run the server's own code: [`EventLoop`] with [`Mesh`]. A shard whose loop sleeps is let run only when
 //! an event, a wake or its timeout would end that sleep, so that a lost wake-up stays lost.
