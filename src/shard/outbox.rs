@@ -60,6 +60,15 @@ impl Own {
     fn unwritten(&self) -> usize {
         self.rest().len() + self.bytes.len() - self.written
     }
+
+    /// Gives up what has been written once it is the larger part, so that a client that takes its answers but never
+    /// quite all of them does not gather them here. Each byte is moved once at most for each that was written.
+    fn drop_written(&mut self) {
+        if self.rest.is_none() && self.written >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
 }
 
 /// A subscriber's view of its log.
@@ -127,6 +136,7 @@ impl Outbox {
         if own.bytes.is_empty() {
             std::mem::swap(&mut own.bytes, bytes);
         } else {
+            own.drop_written();
             own.bytes.append(bytes);
         }
     }
@@ -343,6 +353,21 @@ mod tests {
         desk.take(4);
         desk.push("!");
         assert_eq!(desk.write_rest(), b"ng!\x81\x05world");
+    }
+
+    #[test]
+    fn own_bytes_that_never_run_out_keep_no_more_than_twice_what_is_unwritten() {
+        let mut desk = Desk::new();
+        desk.push(&"x".repeat(1000));
+        for _ in 0..1000 {
+            desk.push(&"x".repeat(1000));
+            desk.take(1000);
+            let own = desk.outbox.own.as_ref().expect("a thousand bytes are always left");
+            assert_eq!(own.unwritten(), 1000);
+            assert!(own.bytes.len() <= 3000, "{} bytes kept for 1000", own.bytes.len());
+        }
+        desk.push("pong");
+        assert_eq!(desk.write_rest(), ["x".repeat(1000).as_bytes(), b"pong"].concat());
     }
 
     #[test]
