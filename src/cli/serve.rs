@@ -156,10 +156,12 @@ fn raise_descriptor_limit() -> usize {
     usize::try_from(now).unwrap_or(usize::MAX)
 }
 
-/// How many clients `descriptors` are enough for, next to what the server needs for itself.
+/// How many clients `descriptors` are enough for, next to what the server needs for itself. Half of them at least:
+/// with many workers and a low limit, those who are turned away must do with fewer than [`limits::REFUSALS_MAX`] each.
 fn connections_possible(descriptors: usize, workers: usize) -> usize {
     let for_workers = workers.saturating_mul(limits::REFUSALS_MAX + limits::DESCRIPTORS_PER_WORKER);
-    descriptors.saturating_sub(limits::DESCRIPTORS_RESERVED).saturating_sub(for_workers)
+    let own = limits::DESCRIPTORS_RESERVED.saturating_add(for_workers);
+    descriptors - own.min(descriptors / 2)
 }
 
 fn origins(allowed: Vec<String>) -> Result<OriginPolicy, ConfigError> {
@@ -257,6 +259,7 @@ mod tests {
     fn some_descriptors_are_not_for_clients() {
         let own = limits::DESCRIPTORS_RESERVED + 2 * (limits::REFUSALS_MAX + limits::DESCRIPTORS_PER_WORKER);
         assert_eq!(connections_possible(20_000, 2), 20_000 - own);
-        assert_eq!(connections_possible(10, 2), 0);
+        assert_eq!(connections_possible(2 * own - 2, 2), own - 1);
+        assert_eq!(connections_possible(4096, 64), 2048, "many cores do not leave a small limit to refusals");
     }
 }
