@@ -366,8 +366,9 @@ impl World {
     /// Everyone leaves, or is seen off by a deadline; then the server holds nothing.
     pub fn everyone_leaves(&mut self) {
         let Limits { handshake_timeout_ms, idle_timeout_ms, close_timeout_ms, .. } = self.config.limits;
+        // A deadline may lead to something that is answered, and so to another one.
         let patience_ms =
-            limits::ACCEPT_RETRY_MS + handshake_timeout_ms + idle_timeout_ms + 2 * close_timeout_ms;
+            limits::ACCEPT_RETRY_MS + 2 * (handshake_timeout_ms + idle_timeout_ms + close_timeout_ms);
         let until_ms = self.clock_ms + u64::from(patience_ms);
         loop {
             for client in &mut self.clients {
