@@ -20,17 +20,22 @@ pub const SUBPROTOCOLS_MAX: usize = 32;
 /// Payload bytes of a control frame (RFC 6455 §5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
-/// Fragments a message may have. Fragments are appended to one buffer, so an empty one costs nothing that lasts;
-/// this bounds the work that a message may cost. A 1 MiB message in 16-byte fragments just fits.
+/// Fragments that every message may have. Fragments are appended to one buffer, so an empty one costs nothing that
+/// lasts; this bounds the work that a message may cost.
 pub const FRAGMENTS_MAX: u32 = 1 << 16;
+
+/// Bytes of the message limit for each further fragment: a message as long as it may be, in fragments of 16 bytes, fits
+/// whatever the limit.
+pub const BYTES_PER_FRAGMENT: usize = 16;
 
 /// Bytes of a client's own, not yet written, from which on only its latest Ping is answered and its socket is not
 /// read for more: replies are made as fast as they are taken.
 pub const OWN_BYTES_MARK: usize = 64 << 10;
 
 /// Bytes of a client's own beyond the outbox limit at which it is closed as slow. Its socket is not read once the
-/// mark is passed, so only what one read turns into can get here: many small answers to many smaller messages.
-pub const OWN_BYTES_BEYOND_OUTBOX: usize = OWN_BYTES_MARK + 2 * SCRATCH_BYTES;
+/// mark is passed, so only what one read turns into can get here. What that can be is allowed: a message of one byte
+/// takes seven, and the answer that it is no JSON about a hundred.
+pub const OWN_BYTES_BEYOND_OUTBOX: usize = OWN_BYTES_MARK + 16 * SCRATCH_BYTES;
 
 /// The largest `--max-message-size`: a length that fits 32 bits leaves no room for overflow anywhere.
 pub const MESSAGE_BYTES_CEILING: usize = 1 << 30;

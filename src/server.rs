@@ -237,8 +237,8 @@ impl Greeting {
         Greeting {
             workers: config.workers,
             limits: format!(
-                "{} connections, messages of {}, outbox of {}, handshake within {}, ping after {}, idle after {}, \
-                 close within {}",
+                "{} connections, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
+                 {}, close timeout {}",
                 config.connections_max,
                 bytes(limits.message_bytes_max),
                 bytes(limits.outbox_bytes_max),

@@ -94,6 +94,8 @@ pub struct EventLoop<S, W> {
     pending: Vec<usize>,
     /// Accepting is tried again then: the process had no descriptors or buffers left.
     accept_retry: Option<Time>,
+    /// The latest accept failed for want of them, and that was said.
+    is_accepting_short: bool,
     /// What the mesh knows of our fan-out.
     is_ahead: bool,
     now: Time,
@@ -108,6 +110,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         EventLoop {
             pending: (0..sockets.listeners()).collect(),
             accept_retry: None,
+            is_accepting_short: false,
             is_ahead: false,
             now: sockets.now(),
             scratch: vec![0; limits::SCRATCH_BYTES],
@@ -210,6 +213,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             match self.sockets.accept(listener, key) {
                 // A place is taken only by a connection that is there.
                 Ok(()) if self.mesh.admit() => {
+                    self.is_accepting_short = false;
                     self.shard.connect(self.now);
                 }
                 Ok(()) if self.shard.may_turn_away() => {
@@ -231,7 +235,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// The process has no descriptors or buffers left. Those who are in go on; accepting waits.
     fn pause_accepting(&mut self, error: &io::Error) {
         self.shard.counters().accept_pauses.add(1);
-        if self.shard.counters().accept_pauses.get().is_power_of_two() {
+        if !std::mem::replace(&mut self.is_accepting_short, true) {
             tracing::warn!(%error, retry_ms = limits::ACCEPT_RETRY_MS, "cannot accept connections: raise the limit of \
                 open files (ulimit -n) or lower --max-connections");
         }

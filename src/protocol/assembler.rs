@@ -6,7 +6,7 @@
 use super::error::ProtocolError;
 use super::message::{Kind, Message, Payload};
 use super::utf8::Utf8Validator;
-use crate::limits::FRAGMENTS_MAX;
+use crate::limits::{BYTES_PER_FRAGMENT, FRAGMENTS_MAX};
 
 /// A message that is still coming in.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl Assembler {
         payload_len: u64,
         message_bytes_max: usize,
     ) -> Result<(), ProtocolError> {
-        if self.fragments >= FRAGMENTS_MAX {
+        let fragments_max = FRAGMENTS_MAX.max((message_bytes_max / BYTES_PER_FRAGMENT) as u32);
+        if self.fragments >= fragments_max {
             return Err(ProtocolError::TooManyFragments);
         }
         self.fragments += 1;
@@ -81,4 +82,19 @@ pub(super) fn check_len(
 ) -> Result<(), ProtocolError> {
     let room = message_bytes_max.saturating_sub(have);
     if payload_len > room as u64 { Err(ProtocolError::MessageTooBig) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_4_a_message_may_have_a_fragment_for_each_16_bytes_of_the_limit_if_that_is_more() {
+        let message_bytes_max = 32 * FRAGMENTS_MAX as usize;
+        let mut message = Assembler::new(Kind::Binary);
+        for _ in 1..2 * FRAGMENTS_MAX {
+            assert_eq!(message.begin_fragment(16, message_bytes_max), Ok(()));
+        }
+        assert_eq!(message.begin_fragment(16, message_bytes_max), Err(ProtocolError::TooManyFragments));
+    }
 }

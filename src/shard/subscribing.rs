@@ -7,7 +7,7 @@ use super::Shard;
 use super::client::Client;
 use super::mail::Mail;
 use crate::hub::channel::home_of;
-use crate::hub::subscriptions::{Interest, Membership};
+use crate::hub::subscriptions::{Channel, Interest, Membership};
 use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Rendering, ShardId};
 use crate::limits;
 use crate::protocol::{Agreement, Time, Wants};
@@ -32,7 +32,7 @@ impl Shard {
     fn open(&mut self, name: &ChannelName, rendering: Rendering) -> u32 {
         let home_shard = ShardId(home_of(name, self.place.shards, self.place.seed) as u16);
         let local = self.subscriptions.open(name, rendering, home_shard);
-        let nonce = self.subscriptions.get(local).map_or(0, super::super::hub::subscriptions::Channel::nonce);
+        let nonce = self.subscriptions.get(local).map_or(0, Channel::nonce);
         let listener = Listener { shard: self.place.id, local, nonce };
         if home_shard == self.place.id {
             let home = self.register(name, rendering, listener);

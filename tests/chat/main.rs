@@ -230,8 +230,8 @@ fn a_server_that_goes_away_with_1001_is_come_back_to() {
 fn s7_4_1_a_code_that_blames_us_is_shown_and_final() {
     let listener = FakeServer::bind();
     let mut chat = Chat::start(&[&listener.url("/ws")]);
-    listener.accept().close(CloseCode::POLICY_VIOLATION, "too \x1b slow");
-    chat.expect_status(r"the server closed the connection: 1008 too \u{1b} slow");
+    listener.accept().close(CloseCode::MESSAGE_TOO_BIG, "too \x1b slow");
+    chat.expect_status(r"the server closed the connection: 1009 too \u{1b} slow");
     assert_eq!(chat.exit_code(), 1);
 }
 
@@ -381,8 +381,8 @@ fn a_terminal_is_as_it_was_after_the_server_has_ended_it_in_the_middle_of_a_line
     terminal.expect("ann: ");
     terminal.press(b"half");
     terminal.expect("half");
-    peer.close(CloseCode::POLICY_VIOLATION, "enough");
-    terminal.expect("1008 enough");
+    peer.close(CloseCode::MESSAGE_TOO_BIG, "enough");
+    terminal.expect("1009 enough");
     assert_eq!(exit_code(&mut terminal.child), 1);
     terminal.expect_restored();
 }

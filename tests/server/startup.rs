@@ -17,8 +17,8 @@ fn it_says_where_it_listens_with_how_many_workers_and_within_which_limits() {
         "500 connections",
         "messages of 1 MiB",
         "outbox of 2 MiB",
-        "handshake within 10 s",
-        "ping after 30 s",
+        "handshake timeout 10 s",
+        "ping interval 30 s",
     ] {
         assert!(limits.contains(part), "{part}: {limits}");
     }
@@ -149,10 +149,10 @@ fn every_option_is_a_variable_too() {
             "77 connections",
             "messages of 2 KiB",
             "outbox of 4 KiB",
-            "handshake within 1.5 s",
-            "ping after 2.5 s",
-            "idle after off",
-            "close within 3.5 s",
+            "handshake timeout 1.5 s",
+            "ping interval 2.5 s",
+            "idle timeout off",
+            "close timeout 3.5 s",
         ] {
             assert!(limits.contains(part), "{part}: {limits}");
         }

@@ -210,8 +210,9 @@ impl Sequel {
         match closure {
             Closure::Agreed(code, _) => match code.map_or(1005, CloseCode::number) {
                 1000 | 1005 => Sequel::Finished,
-                // Going away, an unexpected condition, a restart, overload, a gateway's trouble: they pass.
-                1001 | 1011..=1014 => Sequel::Reconnect,
+                // Going away, an unexpected condition, a restart, overload, a gateway's trouble: they pass. So does
+                // 1008, which is what a fanwire says to who was asleep or too slow.
+                1001 | 1008 | 1011..=1014 => Sequel::Reconnect,
                 _ => Sequel::Fail,
             },
             Closure::Responded(status) if (500..600).contains(&status.number()) => Sequel::Reconnect,
@@ -260,10 +261,10 @@ mod tests {
 
     #[test]
     fn s7_4_codes_of_passing_trouble_reconnect_and_those_that_blame_us_do_not() {
-        for code in [1001, 1011, 1012, 1013, 1014] {
+        for code in [1001, 1008, 1011, 1012, 1013, 1014] {
             assert_eq!(Sequel::of(&agreed(code, "")), Sequel::Reconnect, "{code}");
         }
-        for code in [1002, 1003, 1007, 1008, 1009, 1010, 3000, 4999] {
+        for code in [1002, 1003, 1007, 1009, 1010, 3000, 4999] {
             assert_eq!(Sequel::of(&agreed(code, "")), Sequel::Fail, "{code}");
         }
         assert_eq!(Sequel::of(&agreed(1000, "")), Sequel::Finished);

@@ -51,7 +51,7 @@ did (at once with ?echo=off), the connection is closed.
 
 A connection that is lost is made again, after a wait that grows to half a minute, and lines kept meanwhile are sent \
 then: in a terminal without end; from a pipe up to five times in a row, and not at all if there was no connection in \
-the first place. A refusal by the server (4xx) is final, and so is a close code that blames us, such as 1008.
+the first place. A refusal by the server (4xx) is final, and so is a close code that blames us, such as 1009.
 
 Exit codes: 0 left or done; 1 refused, no connection, or from a pipe: lines not sent, not accepted or perhaps lost; 2 \
 an argument cannot be used.";
