@@ -207,9 +207,20 @@ impl Laws {
         }
     }
 
-    /// After a drain: whoever was told goodbye has heard what was `accepted` of each client before it began.
+    /// After a drain: whoever was told goodbye has heard what anybody heard, and what was `accepted` of each client
+    /// before it began.
     pub fn after_drain(&self, told: &[usize], accepted: &BTreeMap<usize, u32>) {
         self.own_gaps();
+        for (publisher, said) in self.clients.iter().enumerate().filter(|(_, said)| !said.ends.is_empty()) {
+            let last = self.last_heard_of(publisher);
+            for &listener in told {
+                let record = &self.clients[listener];
+                let has_begun = record.last.contains_key(&publisher);
+                if said.room == record.room && (has_begun || record.due_from(publisher) <= last) {
+                    self.heard_up_to(listener, publisher, last);
+                }
+            }
+        }
         for &listener in told {
             for (&publisher, &accepted) in accepted {
                 let record = &self.clients[listener];

@@ -5,6 +5,7 @@ use crate::laws::Room;
 use crate::random::Random;
 use crate::world::{Plan, World};
 use fanwire::limits::{self, Limits};
+use fanwire::protocol::CloseCode;
 
 #[test]
 fn a_place_that_falls_free_while_the_door_is_crowded_is_taken_without_a_spin() {
@@ -50,19 +51,67 @@ fn what_was_held_when_a_drain_begins_is_either_delivered_or_refused() {
 }
 
 #[test]
-fn a_shard_that_ends_lets_the_others_read() {
-    // So many subscribers that one turn does not write them all, none of which says goodbye.
-    let mut world = World::new(Plan::calm(2), Random::new(1));
+fn a_drain_without_patience_still_tells_everyone_who_only_waits_for_us() {
+    let mut plan = Plan::calm(2);
+    plan.config.limits.close_timeout_ms = 0;
+    let mut world = World::new(plan, Random::new(1));
     let home = world.home_of(0);
     let publisher = world.join_at(home, Habits::quiet());
     let audience = 3 * limits::WRITES_PER_TURN_MAX;
-    let dying = Habits { dies_after: Some(1_000), ..Habits::quiet() };
-    (0..audience).for_each(|_| _ = world.join_at(home, dying.clone()));
+    let audience: Vec<usize> = (0..audience).map(|_| world.join_at(home, Habits::quiet())).collect();
     world.settle();
-    (0..30).for_each(|_| world.say(publisher, 1_000));
+    (0..8).for_each(|_| world.say(publisher, 1_000));
     world.act_fully(publisher);
+    world.turn(home);
     world.order_drain();
     world.finish_drain();
+    let told = |client: usize| world.clients[client].was_told().map(|(code, _)| code);
+    assert!(audience.iter().all(|&client| told(client) == Some(CloseCode::GOING_AWAY)));
+}
+
+#[test]
+fn who_takes_the_slot_of_a_publisher_that_is_gone_hears_what_that_one_said() {
+    let mut world = World::new(Plan::calm(2), Random::new(1));
+    let (home, away) = (world.home_of(0), 1 - world.home_of(0));
+    let listener = world.join_at(home, Habits::quiet());
+    let other = world.join_at(away, Habits::quiet());
+    let gone = world.join_at(away, Habits::quiet());
+    world.settle();
+    let speak = |world: &mut World, client: usize| {
+        world.say(client, 100);
+        world.act_fully(client);
+        while world.turn(away) {}
+    };
+    // The home is stalled: all this is on its way when the next one comes.
+    speak(&mut world, other);
+    speak(&mut world, gone);
+    world.break_off(gone);
+    while world.turn(away) {}
+    let next = world.join_at(away, Habits { without_own: true, ..Habits::quiet() });
+    while world.turn(away) {}
+    world.act_fully(next);
+    while world.turn(away) {}
+    world.act_fully(next);
+    assert!(world.clients[next].is_in, "the channel is open on its shard");
+    speak(&mut world, other);
+    world.settle();
+    world.check_rest();
+    assert!(world.clients[listener].is_open());
+}
+
+#[test]
+fn who_reads_its_answers_late_is_read_and_answered_to_the_end() {
+    let mut world = World::new(Plan::calm(1), Random::new(1));
+    let room = Room::Echo(0);
+    let late = world.join(Habits { room, ..Habits::quiet() });
+    world.settle();
+    world.clients[late].habits.reads = Reads::LittleUntil(0);
+    (0..400).for_each(|_| world.say(late, 1_000));
+    world.settle();
+    assert!(!world.clients[late].has_said_all(), "it is not read while it does not read");
+    world.clients[late].habits.reads = Reads::All;
+    world.settle();
+    world.check_rest();
 }
 
 #[test]
@@ -115,10 +164,18 @@ fn a_stalled_home_stops_all_reading_at_the_mark_and_nothing_is_lost() {
     world.say(bystander, 100);
     world.act_fully(bystander);
     while world.turn(aside) {}
+    world.say(listener, 100);
+    world.act_fully(listener);
+    // However long it takes: that they are not read is not their silence.
+    for _ in 0..8 {
+        world.advance_clock(500);
+        while world.turn(aside) {}
+    }
     assert_eq!(world.totals().bytes_read, bytes_read, "nobody is read");
     world.settle();
     world.check_rest();
-    assert!(world.clients[listener].is_open() && world.totals().publications == 13);
+    assert!(world.clients[bystander].is_open(), "it has spoken");
+    assert!(world.clients[listener].is_open() && world.totals().publications == 14);
 }
 
 #[test]

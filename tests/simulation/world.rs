@@ -74,7 +74,7 @@ impl Plan {
             payload_bytes_max: 1024,
             capacities: &[1 << 16],
             clock_ms: 0,
-            config: Config { limits, ..Config::default() },
+            config: Config { limits, echo: true, ..Config::default() },
         }
     }
 
@@ -136,8 +136,8 @@ pub struct World {
     shards: Vec<Sim>,
     pub clients: Vec<Client>,
     pub laws: Laws,
-    /// When the drain began, and what had been accepted of each client by then.
-    drain: Option<(u64, BTreeMap<usize, u32>)>,
+    /// When the drain began, what had been accepted of each client by then, and how many had come.
+    drain: Option<(u64, BTreeMap<usize, u32>, usize)>,
 }
 
 /// One shard, its loop, and how the scheduler treats it.
@@ -346,10 +346,7 @@ impl World {
                 self.turn(shard);
             }
         }
-        self.clock_ms += ms;
-        for sim in &mut self.shards {
-            sim.event_loop.sockets().clock_ms = self.clock_ms;
-        }
+        self.advance_clock(ms);
     }
 
     /// Lets time pass up to when the next sleeper wakes. Returns whether there is one.
@@ -403,7 +400,7 @@ impl World {
                 accepted.insert(client.number, self.laws.said_within(client.number, wire.bytes_read));
             }
         }
-        self.drain = Some((self.clock_ms, accepted));
+        self.drain = Some((self.clock_ms, accepted, self.clients.len()));
         for shard in 0..self.shards.len() {
             self.mesh.order(ShardId(shard as u16), Order::Drain);
             if self.random.chance(30) {
@@ -416,7 +413,7 @@ impl World {
     pub fn finish_drain(&mut self) {
         self.calm();
         self.settle();
-        let (since_ms, accepted) = self.drain.clone().expect("the server drains");
+        let (since_ms, accepted, _) = self.drain.clone().expect("the server drains");
         let began_late_ms = self.clock_ms - since_ms;
         let until_ms = self.clock_ms + began_late_ms + u64::from(self.config.limits.close_timeout_ms);
         while self.shards.iter().any(|sim| !sim.is_drained) {
@@ -482,6 +479,14 @@ impl World {
         acted
     }
 
+    /// The clock goes on, and nobody does anything.
+    pub fn advance_clock(&mut self, ms: u64) {
+        self.clock_ms += ms;
+        for sim in &mut self.shards {
+            sim.event_loop.sockets().clock_ms = self.clock_ms;
+        }
+    }
+
     /// Lets a client catch up with what there is for it.
     pub fn act_fully(&mut self, client: usize) {
         self.act(client, Pace::Catching);
@@ -502,7 +507,8 @@ impl World {
         let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
             since_ms.is_some_and(|since_ms| since_ms + u64::from(timeout_ms) <= self.clock_ms)
         };
-        let drain_ms = self.drain.as_ref().map(|(since_ms, _)| *since_ms);
+        let drain_ms = self.drain.as_ref().map(|(since_ms, ..)| *since_ms);
+        let came_late = self.drain.as_ref().is_some_and(|(_, _, clients)| client.number >= *clients);
         let is_full = self.config.connections_max < self.clients.len();
         let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
         let closure = client.closure.as_ref().expect("it ended");
@@ -527,7 +533,7 @@ impl World {
                 wire.was_full
                     || is_late
                     || (is_full && !client.is_in)
-                    || (drain_ms.is_some() && !client.is_in)
+                    || (drain_ms.is_some() && !client.is_in && (self.plan.has_faults || is_full || came_late))
                     || is_over(drain_ms, close_timeout_ms)
                     || is_over(client.left_ms, close_timeout_ms)
             }
@@ -586,6 +592,13 @@ impl World {
     /// The first channel that is at home there.
     pub fn channel_of(&self, shard: usize) -> usize {
         (0..1_000).find(|&channel| self.home_of(channel) == shard).expect("every shard has channels")
+    }
+
+    /// A client's connection is lost.
+    pub fn break_off(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        (client.has_broken, client.is_gone) = (true, true);
+        self.shards[client.shard].event_loop.sockets().wire(client.wire).reset();
     }
 
     /// What all shards have counted.
