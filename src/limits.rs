@@ -95,6 +95,10 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Writes in a turn before the loop goes round to read and accept: publishers are heard during a large fan-out.
 pub const WRITES_PER_TURN_MAX: usize = 256;
 
+/// Bytes that count as a write: the kernel copies so much in the time that a small write takes. Without it a turn that
+/// writes a large message to many lasts a quarter of a second, in which nobody else is heard or written.
+pub const WRITE_BYTES_PER_WRITE: usize = 32 << 10;
+
 /// Writes that one channel may have before the next dirty one has its go.
 pub const WRITES_PER_QUANTUM: usize = 64;
 

@@ -4,7 +4,7 @@
 //! again, or they published and wait to see it). In the other stand channels with a lap going on, each of which has
 //! a quantum of writes before the next has its go. While there are laps, the first queue has at most half of a
 //! turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`] writes the turn goes round: who is
-//! written later then gets more messages in the same call.
+//! written later then gets more messages in the same call. A long write counts as several.
 
 use super::Shard;
 use super::client::Client;
@@ -21,8 +21,10 @@ use std::mem;
 pub(super) struct Laps {
     /// Channels with subscribers to visit, each once (`Channel::listed`).
     queue: VecDeque<u32>,
-    /// Writes until the channel in front goes to the back.
+    /// Writes that the channel in front has had; at [`limits::WRITES_PER_QUANTUM`] it goes to the back.
     quantum: usize,
+    /// The latest client to be written came from a lap.
+    is_lap_write: bool,
     writes_left: usize,
     visits_left: usize,
     /// Bytes by which a log may be ahead of its lap.
@@ -37,6 +39,7 @@ impl Laps {
         Laps {
             queue: VecDeque::new(),
             quantum: 0,
+            is_lap_write: false,
             writes_left: 0,
             visits_left: 0,
             ahead_bytes_mark,
@@ -58,6 +61,21 @@ impl Laps {
         if mem::replace(&mut channel.counted_ahead, is_ahead) != is_ahead {
             self.ahead = if is_ahead { self.ahead + 1 } else { self.ahead - 1 };
         }
+    }
+
+    /// Counts a write that took so many bytes for as many writes as it was worth beyond the first.
+    fn weigh(&mut self, taken: usize) {
+        let more = taken / limits::WRITE_BYTES_PER_WRITE;
+        let kept = if self.is_lap_write { 0 } else { self.writes_left.min(self.reserved()) };
+        self.writes_left = self.writes_left.saturating_sub(more).max(kept);
+        if self.is_lap_write {
+            self.quantum += more;
+        }
+    }
+
+    /// Writes of a turn that only laps may have.
+    fn reserved(&self) -> usize {
+        if self.is_going_on() { limits::WRITES_PER_TURN_MAX / 2 } else { 0 }
     }
 
     pub(super) fn is_going_on(&self) -> bool {
@@ -89,11 +107,11 @@ impl Shard {
     /// The next client to be written, until the turn's budget is used up or nobody is left.
     pub fn next_to_write(&mut self, now: Time) -> Option<ClientKey> {
         loop {
-            let reserved = if self.laps.is_going_on() { limits::WRITES_PER_TURN_MAX / 2 } else { 0 };
-            if self.laps.writes_left > reserved
+            if self.laps.writes_left > self.laps.reserved()
                 && let Some(key) = self.next_writable()
             {
                 self.laps.writes_left -= 1;
+                self.laps.is_lap_write = false;
                 return Some(key);
             }
             if self.laps.writes_left == 0 || !self.laps.is_going_on() {
@@ -102,6 +120,7 @@ impl Shard {
             match self.next_of_lap(now) {
                 Some(key) => {
                     self.laps.writes_left -= 1;
+                    self.laps.is_lap_write = true;
                     return Some(key);
                 }
                 None if self.laps.is_going_on() => return None,
@@ -125,6 +144,10 @@ impl Shard {
     /// The next subscriber, of the channel whose turn it is, that wants a write. None if no lap is going on or no
     /// visits are left.
     fn next_of_lap(&mut self, now: Time) -> Option<ClientKey> {
+        if self.laps.quantum >= limits::WRITES_PER_QUANTUM {
+            self.laps.quantum = 0;
+            self.laps.queue.rotate_left(1);
+        }
         while let Some(&local) = self.laps.queue.front() {
             if self.laps.visits_left == 0 {
                 return None;
@@ -148,10 +171,6 @@ impl Shard {
                 continue;
             }
             self.laps.quantum += 1;
-            if self.laps.quantum == limits::WRITES_PER_QUANTUM {
-                self.laps.quantum = 0;
-                self.laps.queue.rotate_left(1);
-            }
             return Some(key);
         }
         None
@@ -192,6 +211,7 @@ impl Shard {
     /// A write of `plan` was taken up to `taken` bytes. Less than all of it means that the socket is full.
     pub fn written(&mut self, key: ClientKey, plan: Plan, taken: usize, now: Time) {
         self.counters.bytes_written.add(taken as u64);
+        self.laps.weigh(taken);
         let Some(client) = self.clients.get_mut(key) else { return };
         let without = client.without_own.then_some(key);
         let log = client.membership.as_mut().and_then(|Membership { channel, cursor, .. }| {

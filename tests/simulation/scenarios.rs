@@ -139,6 +139,30 @@ fn one_turn_takes_in_so_little_that_nobody_becomes_slow_by_it_however_many_publi
 }
 
 #[test]
+fn a_turn_writes_a_large_message_to_fewer_than_a_small_one() {
+    let mut plan = Plan::calm(1);
+    plan.capacities = &[1 << 20];
+    plan.config.limits =
+        Limits { message_bytes_max: 256 << 10, outbox_bytes_max: 1 << 20, ..plan.config.limits.clone() };
+    let mut world = World::new(plan, Random::new(1));
+    let publisher = world.join(Habits::quiet());
+    (1..limits::WRITES_PER_TURN_MAX).for_each(|_| _ = world.join(Habits::quiet()));
+    world.settle();
+    world.say(publisher, 200_000);
+    world.act_fully(publisher);
+    let bytes_max = (limits::WRITES_PER_TURN_MAX * limits::WRITE_BYTES_PER_WRITE + 200_010) as u64;
+    let mut before = world.totals().bytes_written;
+    while world.turn(0) {
+        let after = world.totals().bytes_written;
+        assert!(after - before <= bytes_max, "a turn wrote {} of {bytes_max} bytes", after - before);
+        before = after;
+    }
+    world.settle();
+    world.check_rest();
+    assert_eq!(world.totals().deliveries_queued, limits::WRITES_PER_TURN_MAX as u64);
+}
+
+#[test]
 fn a_stalled_home_stops_all_reading_at_the_mark_and_nothing_is_lost() {
     let mut plan = Plan::calm(3);
     plan.capacities = &[2 << 20];
