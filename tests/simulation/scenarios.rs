@@ -5,7 +5,7 @@ use crate::laws::Room;
 use crate::random::Random;
 use crate::world::{Plan, World};
 use fanwire::limits::{self, Limits};
-use fanwire::protocol::CloseCode;
+use fanwire::protocol::{CloseCode, Closure, Status};
 
 #[test]
 fn a_place_that_falls_free_while_the_door_is_crowded_is_taken_without_a_spin() {
@@ -48,6 +48,19 @@ fn what_was_held_when_a_drain_begins_is_either_delivered_or_refused() {
         }
         world.finish_drain();
     }
+}
+
+#[test]
+fn who_stands_in_the_queue_when_a_drain_begins_is_answered() {
+    let mut world = World::new(Plan::calm(1), Random::new(1));
+    let queue = 3 * limits::ACCEPTS_PER_TURN_MAX;
+    let queue: Vec<usize> = (0..queue).map(|_| world.join(Habits::quiet())).collect();
+    world.order_drain();
+    world.finish_drain();
+    let unavailable = |client: usize| {
+        world.clients[client].closure == Some(Closure::Responded(Status::SERVICE_UNAVAILABLE))
+    };
+    assert!(queue.iter().all(|&client| unavailable(client)));
 }
 
 #[test]
@@ -106,9 +119,11 @@ fn who_reads_its_answers_late_is_read_and_answered_to_the_end() {
     let late = world.join(Habits { room, ..Habits::quiet() });
     world.settle();
     world.clients[late].habits.reads = Reads::LittleUntil(0);
-    (0..400).for_each(|_| world.say(late, 1_000));
+    // As much as fits both directions of its socket and the mark: no later edge will tell of what is left.
+    (0..175).for_each(|_| world.say(late, 1_000));
     world.settle();
-    assert!(!world.clients[late].has_said_all(), "it is not read while it does not read");
+    assert!(world.clients[late].has_said_all());
+    assert!(world.totals().bytes_read < world.laws.bytes_sent(late), "it is not read while it does not read");
     world.clients[late].habits.reads = Reads::All;
     world.settle();
     world.check_rest();
