@@ -31,7 +31,8 @@ pub struct Mesh<W> {
 #[derive(Debug)]
 struct Mailbox<W> {
     post: Mutex<Post>,
-    /// Bytes in `post`, to be read without its lock.
+    /// Bytes in `post`, to be read without its lock. Ordered with `is_woken`, as `ahead` is: whoever finds a wake on its
+    /// way and sends none must know that the one who is woken will see that there is room.
     bytes: AtomicUsize,
     /// A wake is on its way. Cleared before the mailbox is emptied and set after something was put in, so that none
     /// is lost and few are in vain.
@@ -76,7 +77,7 @@ impl<W: Wake> Mesh<W> {
         let bytes = batch.bytes();
         let mut post = mailbox.lock();
         post.batches.push(batch);
-        mailbox.bytes.fetch_add(bytes, Ordering::Relaxed);
+        mailbox.bytes.fetch_add(bytes, Ordering::SeqCst);
         drop(post);
         mailbox.wake();
     }
@@ -96,7 +97,7 @@ impl<W: Wake> Mesh<W> {
         mailbox.is_woken.store(false, Ordering::SeqCst);
         let mut post = mailbox.lock();
         mem::swap(&mut *post, former);
-        let bytes = mailbox.bytes.swap(0, Ordering::Relaxed);
+        let bytes = mailbox.bytes.swap(0, Ordering::SeqCst);
         drop(post);
         if bytes >= limits::MAILBOX_BYTES_MARK {
             self.wake_all();
@@ -109,7 +110,7 @@ impl<W: Wake> Mesh<W> {
             && self
                 .mailboxes
                 .iter()
-                .all(|mailbox| mailbox.bytes.load(Ordering::Relaxed) < limits::MAILBOX_BYTES_MARK)
+                .all(|mailbox| mailbox.bytes.load(Ordering::SeqCst) < limits::MAILBOX_BYTES_MARK)
     }
 
     /// One more shard's fan-out is behind, or one less. Whoever is the last to catch up wakes all.
