@@ -13,6 +13,8 @@ fn configure(config: &mut Config) {
     config.limits.message_bytes_max = 2 * MESSAGE_BYTES;
     config.limits.outbox_bytes_max = OUTBOX_BYTES;
     config.send_buffer_bytes = Some(16 << 10);
+    // However late a busy machine lets a client read, its Close frame is still there.
+    config.limits.close_timeout_ms = 60_000;
 }
 
 fn message(number: usize) -> String {
