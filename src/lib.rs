@@ -5,7 +5,7 @@
 //!
 //! A [`shard`] is everything one worker thread owns that is not a file descriptor: its clients, their subscriptions,
 //! the channels at home there, their deadlines. It is pure: bytes, mail and time go in; bytes, mail and deadlines come
-//! out. A [`worker`] is a thread with one shard, one poll, its sockets, and a listener per address that shares its port
+//! out. A worker is a thread with one shard, one poll, its sockets, and a listener per address that shares its port
 //! with the other workers'. Shards share nothing but immutable frames and the mailboxes of the [`mesh`].
 //!
 //! ```text
@@ -27,8 +27,15 @@
 //!
 //! # Modules, in the order of their dependencies
 //!
-//! [`limits`] ← [`config`], [`metrics`], [`pages`] ← [`protocol`] ← [`hub`] ← [`dialect`] ← [`shard`] ← [`mesh`] ←
-//! [`turn`] ← [`worker`] ← [`server`]. [`net`] needs only `config` and serves `worker` and `server`.
+//! [`limits`] ← [`config`], [`metrics`], `pages` ← [`protocol`] ← [`hub`] ← `dialect` ← [`shard`] ← [`mesh`] ←
+//! [`turn`] ← `worker` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
+//!
+//! # What is public, and how long
+//!
+//! [`server`], [`config`], [`limits`] and [`metrics`] are for those who run the server inside a program of their own;
+//! [`protocol`] for those who bring their own transport. They change only with a version that says so. [`hub`],
+//! [`shard`], [`mesh`] and [`turn`] are the engine, public for those who drive it with sockets of their own, as the
+//! simulation does: they may change with every minor version. The rest is private.
 //!
 //! # Architecture invariants
 //!
@@ -48,17 +55,17 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-pub mod dialect;
+mod dialect;
 pub mod hub;
 pub mod limits;
 pub mod mesh;
 pub mod metrics;
-pub mod net;
-pub mod pages;
+mod net;
+mod pages;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod protocol;
 pub mod server;
 pub mod shard;
 pub mod turn;
-pub mod worker;
+mod worker;

@@ -34,6 +34,7 @@ macro_rules! counters {
 
         /// The sum of all shards' counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
         pub struct Totals { $($(#[doc = $doc])+ pub $name: u64,)+ }
 
         impl Totals {

@@ -45,6 +45,7 @@ pub struct Server {
 
 /// Why a server did not start, or ended otherwise than by a drain.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ServerError {
     /// An option cannot be used.
     Config(ConfigError),

@@ -29,7 +29,7 @@ impl Wake for Waker {
 }
 
 /// The sockets of one worker.
-pub struct Worker {
+pub(crate) struct Worker {
     id: ShardId,
     poll: Poll,
     events: Events,
@@ -44,7 +44,7 @@ impl Worker {
     ///
     /// # Errors
     /// If the system has no room for another poll.
-    pub fn new(
+    pub(crate) fn new(
         id: ShardId,
         listeners: Vec<std::net::TcpListener>,
         started: Instant,
@@ -63,7 +63,7 @@ impl Worker {
     ///
     /// # Errors
     /// If events can no longer be had.
-    pub fn run(self, shard: Shard, mesh: Arc<Mesh<Waker>>) -> io::Result<()> {
+    pub(crate) fn run(self, shard: Shard, mesh: Arc<Mesh<Waker>>) -> io::Result<()> {
         let mut event_loop = EventLoop::new(shard, self, mesh);
         while event_loop.turn()? == Progress::Serving {}
         Ok(())

@@ -4,6 +4,6 @@ use super::Command;
 use crate::protocol::Kind;
 
 /// Every message is its own answer.
-pub fn read(kind: Kind, payload: &[u8]) -> Command<'_> {
+pub(crate) fn read(kind: Kind, payload: &[u8]) -> Command<'_> {
     Command::Reply { kind, payload }
 }

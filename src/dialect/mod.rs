@@ -4,14 +4,14 @@
 //! channels. Which one a client speaks is chosen at its opening handshake, by the path. None of them is a
 //! subprotocol, so none that a client offers is agreed to (RFC 6455 §4.2.2).
 
-pub mod echo;
-pub mod relay;
+pub(crate) mod echo;
+pub(crate) mod relay;
 
 use crate::protocol::Kind;
 
 /// The dialect of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// Every message is a publication in the channel that the path named.
     Relay,
     /// Every message goes back to its sender.
@@ -20,7 +20,7 @@ pub enum Dialect {
 
 /// What a client's message asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command<'m> {
+pub(crate) enum Command<'m> {
     /// Everyone in the client's channel is to hear this.
     Publish {
         /// Text or binary.

@@ -13,7 +13,7 @@ use std::fmt;
 
 /// Reads one message under `policy`. `scratch` is where an answer is written that is not the message itself; what
 /// was in it is gone.
-pub fn read<'m>(
+pub(crate) fn read<'m>(
     policy: PayloadPolicy,
     kind: Kind,
     payload: &'m [u8],

@@ -60,6 +60,7 @@ impl fmt::Display for ChannelName {
 
 /// Why something is not the name of a channel. Displayed, it is a sentence for the peer that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChannelNameError {
     /// It has no bytes.
     Empty,

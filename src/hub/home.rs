@@ -34,7 +34,7 @@ pub struct Listener {
 
 /// All channels at home on one shard. A channel is here as long as anyone listens to it.
 #[derive(Debug)]
-pub struct Homes {
+pub(crate) struct Homes {
     names: HashMap<ChannelName, HomeKey, HashSeed>,
     slots: Vec<Slot>,
     /// Slots without a channel.
@@ -86,7 +86,7 @@ struct OpenSegment {
 impl Homes {
     /// No channels yet. The seed also decides where epochs begin, so that two runs of a server hardly share one.
     #[must_use]
-    pub fn new(seed: HashSeed) -> Homes {
+    pub(crate) fn new(seed: HashSeed) -> Homes {
         Homes {
             names: HashMap::with_hasher(seed),
             slots: Vec::new(),
@@ -104,7 +104,7 @@ impl Homes {
     /// What was sequenced this turn before the interest is sealed on the spot and goes through `post` to those who
     /// listened until here, as in [`Homes::seal`]. The listener gets nothing of it: if its Confirm is posted after
     /// this call, its log starts exactly behind the position returned, that of the last publication it will not get.
-    pub fn register(
+    pub(crate) fn register(
         &mut self,
         name: &ChannelName,
         rendering: Rendering,
@@ -130,7 +130,7 @@ impl Homes {
 
     /// Ends an interest; a stale key or listener is ignored. The listener is handed nothing more, not even what was
     /// sequenced since the last seal. The channel goes with its last listener.
-    pub fn withdraw(&mut self, home: HomeKey, rendering: Rendering, listener: Listener) {
+    pub(crate) fn withdraw(&mut self, home: HomeKey, rendering: Rendering, listener: Listener) {
         let Some(channel) = find(&mut self.slots, home) else { return };
         let audience = &mut channel.audiences[rendering.index()];
         let Some(place) = audience.listeners.iter().position(|standing| *standing == listener) else {
@@ -154,7 +154,7 @@ impl Homes {
     ///
     /// # Panics
     /// If `encode` appends so much that a segment passes 4 GiB.
-    pub fn sequence(
+    pub(crate) fn sequence(
         &mut self,
         home: HomeKey,
         origin: Origin,
@@ -184,7 +184,7 @@ impl Homes {
 
     /// Closes all open segments and hands each listener its own, in order: `post(listener, rendering, segment)`.
     /// Channels without publications since the last seal are not touched.
-    pub fn seal(&mut self, mut post: impl FnMut(Listener, Rendering, Segment)) {
+    pub(crate) fn seal(&mut self, mut post: impl FnMut(Listener, Rendering, Segment)) {
         for home in self.dirty.drain(..) {
             let Some(channel) = find(&mut self.slots, home) else { continue };
             channel.listed = false;
@@ -197,13 +197,13 @@ impl Homes {
 
     /// Bytes of frames that wait for the next seal.
     #[must_use]
-    pub fn open_bytes(&self) -> u64 {
+    pub(crate) fn open_bytes(&self) -> u64 {
         self.open_bytes
     }
 
     /// How many channels are at home here.
-    #[must_use]
-    pub fn channels(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn channels(&self) -> usize {
         self.names.len()
     }
 
@@ -211,7 +211,7 @@ impl Homes {
     ///
     /// # Panics
     /// If something does not hold, which is a mistake in here.
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         let mut open_bytes = 0;
         for (index, slot) in self.slots.iter().enumerate() {
             let home = HomeKey { index: index as u32, generation: slot.generation };

@@ -14,7 +14,7 @@
 //!
 //! A chunk goes when nobody stands in it or before it; when all cursors have reached the end there are no chunks, and
 //! the log owns no heap. No operation looks at other subscribers, and none at more than a binary search over chunks,
-//! but for [`Log::frame_end`], which walks along the frames of one chunk.
+//! but for [`Log::slice_of_frame`] and [`Log::rest_of_frame`], which walk along the frames of one chunk.
 //!
 //! The log does not know its subscribers: they keep their cursors themselves and must hand in the true ones.
 
@@ -29,11 +29,11 @@ use crate::limits::{CHUNK_BYTES_MAX, SEGMENT_COPY_BYTES_MAX};
 
 /// A byte position in one log. It means nothing in any other, so it never travels between shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogPosition(pub u64);
+pub(crate) struct LogPosition(pub u64);
 
 /// One channel's frames on one shard in one rendering, from the hindmost cursor's chunk to the end.
 #[derive(Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     /// Contiguous, none empty. Invariant: cursors stand in the first; none are here when all are caught up.
     chunks: VecDeque<Chunk>,
     /// Where the last chunk ends, and where the next frame will begin.
@@ -74,7 +74,7 @@ struct OriginRange {
 
 /// What of a frame is still to be written, kept independently of the log.
 #[derive(Clone, Debug)]
-pub enum FrameRest {
+pub(crate) enum FrameRest {
     /// A part of a large segment, which it keeps alive.
     Shared(Arc<Vec<u8>>, Range<usize>),
     /// A copy, at most [`CHUNK_BYTES_MAX`].
@@ -84,7 +84,7 @@ pub enum FrameRest {
 impl FrameRest {
     /// The bytes. Empty if the cursor stood between two frames.
     #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             FrameRest::Shared(frames, range) => &frames[range.clone()],
             FrameRest::Copied(bytes) => bytes,
@@ -95,19 +95,19 @@ impl FrameRest {
 impl Log {
     /// A log without subscribers.
     #[must_use]
-    pub fn new() -> Log {
+    pub(crate) fn new() -> Log {
         Log::default()
     }
 
     /// Adds a subscriber, whose cursor is the log's end: it is written what is appended from here on.
-    pub fn join(&mut self) -> LogPosition {
+    pub(crate) fn join(&mut self) -> LogPosition {
         self.subscribers += 1;
         self.caught_up += 1;
         LogPosition(self.end)
     }
 
     /// Takes a subscriber away, whose cursor is `at`. What only it had still to be written goes with it.
-    pub fn leave(&mut self, at: LogPosition) {
+    pub(crate) fn leave(&mut self, at: LogPosition) {
         *self.cursors_at(at.0) -= 1;
         self.subscribers -= 1;
         self.free();
@@ -117,7 +117,7 @@ impl Log {
     ///
     /// Below [`SEGMENT_COPY_BYTES_MAX`] it is copied behind its predecessor, so that what has come since the last
     /// write is mostly one slice; a larger one is taken over as it is.
-    pub fn append(&mut self, segment: &Segment, here: ShardId) {
+    pub(crate) fn append(&mut self, segment: &Segment, here: ShardId) {
         let len = segment.frames.len();
         if len == 0 || self.subscribers == 0 {
             return;
@@ -152,7 +152,7 @@ impl Log {
     /// Moves a subscriber's cursor forward, and returns it as it is to be kept. Chunks that nobody needs any more
     /// are freed.
     #[must_use]
-    pub fn advance(&mut self, from: LogPosition, to: LogPosition) -> LogPosition {
+    pub(crate) fn advance(&mut self, from: LogPosition, to: LogPosition) -> LogPosition {
         debug_assert!(from <= to && to.0 <= self.end, "a cursor moves forward, and not past the end");
         *self.cursors_at(from.0) -= 1;
         *self.cursors_at(to.0) += 1;
@@ -162,7 +162,7 @@ impl Log {
 
     /// Hands out what follows `from`, at most `slices_max` slices of it, in order, and returns how many bytes that
     /// is. All of it was handed out if that is [`Log::lag`].
-    pub fn slices<'l>(
+    pub(crate) fn slices<'l>(
         &'l self,
         from: LogPosition,
         slices_max: usize,
@@ -172,17 +172,9 @@ impl Log {
         offer(chunks.map(|chunk| &chunk.as_slice()[chunk.offset(from.0)..]), slices_max, out)
     }
 
-    /// Where the frame ends in whose middle `at` stands; `at` itself between two frames. Walks along the chunk's
-    /// frames, at most [`CHUNK_BYTES_MAX`] of them.
-    #[must_use]
-    pub fn frame_end(&self, at: LogPosition) -> LogPosition {
-        let Some(chunk) = self.chunks.get(self.chunk_index(at.0)) else { return at };
-        LogPosition(chunk.start + chunk.frame_end(chunk.offset(at.0)) as u64)
-    }
-
     /// The bytes from `at` to the end of the frame in whose middle it stands; none between two frames.
     #[must_use]
-    pub fn slice_of_frame(&self, at: LogPosition) -> &[u8] {
+    pub(crate) fn slice_of_frame(&self, at: LogPosition) -> &[u8] {
         let Some(chunk) = self.chunks.get(self.chunk_index(at.0)) else { return &[] };
         let from = chunk.offset(at.0);
         &chunk.as_slice()[from..chunk.frame_end(from)]
@@ -190,7 +182,7 @@ impl Log {
 
     /// The rest of the frame in whose middle `at` stands, for a subscriber that leaves but must not tear it.
     #[must_use]
-    pub fn rest_of_frame(&self, at: LogPosition) -> FrameRest {
+    pub(crate) fn rest_of_frame(&self, at: LogPosition) -> FrameRest {
         let Some(chunk) = self.chunks.get(self.chunk_index(at.0)) else {
             return FrameRest::Copied(Vec::new());
         };
@@ -204,12 +196,12 @@ impl Log {
 
     /// Counts one more subscriber that passes over its own frames. To be called when it joins: frames appended while
     /// nobody watched are nobody's own.
-    pub fn watch_origins(&mut self) {
+    pub(crate) fn watch_origins(&mut self) {
         self.watchers += 1;
     }
 
     /// Counts one watcher less; with the last one the index of origins goes.
-    pub fn unwatch_origins(&mut self) {
+    pub(crate) fn unwatch_origins(&mut self) {
         self.watchers -= 1;
         if self.watchers == 0 {
             for chunk in &mut self.chunks {
@@ -221,7 +213,7 @@ impl Log {
     /// Like [`Log::slices`], without the frames that `own` published.
     ///
     /// No frame is torn, if `from` is a position that [`Log::position_after`] gave: it is never inside an own frame.
-    pub fn slices_without<'l>(
+    pub(crate) fn slices_without<'l>(
         &'l self,
         from: LogPosition,
         own: ClientKey,
@@ -234,7 +226,7 @@ impl Log {
     /// Where a cursor stands after `taken` bytes of [`Log::slices_without`] were written: own frames that follow
     /// directly are passed over too. With nothing taken it passes over own frames in front of it.
     #[must_use]
-    pub fn position_after(&self, from: LogPosition, own: ClientKey, taken: usize) -> LogPosition {
+    pub(crate) fn position_after(&self, from: LogPosition, own: ClientKey, taken: usize) -> LogPosition {
         let mut taken = taken;
         for (start, run) in self.runs_without(from.0, own) {
             if taken < run.len() {
@@ -248,26 +240,26 @@ impl Log {
 
     /// The log's end: what is appended next begins here.
     #[must_use]
-    pub fn end(&self) -> LogPosition {
+    pub(crate) fn end(&self) -> LogPosition {
         LogPosition(self.end)
     }
 
     /// Bytes between a cursor and the end.
     #[must_use]
-    pub fn lag(&self, at: LogPosition) -> u64 {
+    pub(crate) fn lag(&self, at: LogPosition) -> u64 {
         self.end.saturating_sub(at.0)
     }
 
     /// Bytes of frames that are kept: from the start of the hindmost cursor's chunk to the end, never less than that
     /// cursor's lag.
     #[must_use]
-    pub fn retained(&self) -> u64 {
+    pub(crate) fn retained(&self) -> u64 {
         self.chunks.front().map_or(0, |front| self.end - front.start)
     }
 
     /// How many cursors there are.
     #[must_use]
-    pub fn subscribers(&self) -> u32 {
+    pub(crate) fn subscribers(&self) -> u32 {
         self.subscribers
     }
 
@@ -275,7 +267,7 @@ impl Log {
     ///
     /// # Panics
     /// If something does not hold, which is a mistake in here, or in how a caller kept its cursor.
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         let standing: u32 = self.chunks.iter().map(|chunk| chunk.cursors).sum();
         assert_eq!(standing + self.caught_up, self.subscribers, "every cursor is counted once");
         assert_eq!(
@@ -586,11 +578,11 @@ mod tests {
         for framed in [2, 2 + 125, 4 + 126, 4 + 65_535, 10 + 65_536, 2 + 1] {
             let start = end;
             end += framed;
-            assert_eq!(log.frame_end(LogPosition(start)), LogPosition(start), "between two frames");
-            assert_eq!(log.frame_end(LogPosition(start + 1)), LogPosition(end));
-            assert_eq!(log.frame_end(LogPosition(end - 1)), LogPosition(end));
+            assert_eq!(log.slice_of_frame(LogPosition(start)), b"", "between two frames");
+            assert_eq!(log.slice_of_frame(LogPosition(start + 1)).len() as u64, framed - 1);
+            assert_eq!(log.slice_of_frame(LogPosition(end - 1)).len(), 1);
         }
-        assert_eq!(log.frame_end(log.end()), log.end());
+        assert_eq!(log.slice_of_frame(log.end()), b"");
     }
 
     #[test]

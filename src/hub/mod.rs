@@ -6,14 +6,14 @@
 //!
 //! # Vocabulary
 //!
-//! - A channel's **home** is the one shard that decides its order ([`channel::home_of`] says which; what is kept
-//!   there is [`home::Homes`]).
+//! - A channel's **home** is the one shard that decides its order ([`home_of`] says which; what is kept there
+//!   is `Homes`).
 //! - **Interest** is a shard's standing wish for a channel's publications in one [`Rendering`]; the home knows it as
-//!   a [`home::Listener`].
+//!   a [`Listener`].
 //! - A **segment** ([`Segment`]) is what one turn added to a channel in one rendering: frames ready for the wire,
 //!   encoded once, and shared by every shard that listens.
-//! - A **log** ([`log::Log`]) is where a listening shard keeps a channel's frames until all its subscribers there
-//!   were written them; a **cursor** is a subscriber's [`log::LogPosition`] in it.
+//! - A **log** (`Log`) is where a listening shard keeps a channel's frames until all its subscribers there
+//!   were written them; a **cursor** is a subscriber's `LogPosition` in it.
 //!
 //! ```text
 //!  publications ──▶ home: sequence ──▶ open segment ──seal──▶ segment ──┬──▶ log of shard 0 ──▶ its subscribers
@@ -28,17 +28,18 @@
 //! joined, in order and without a gap. What lies between, the mail from a home to a shard, is first in, first out;
 //! so any two subscribers see the same order, on whatever shards they are.
 
-pub mod channel;
-pub mod home;
-pub mod log;
+mod channel;
+mod home;
+mod log;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
-pub mod subscriptions;
+mod subscriptions;
 
 pub use channel::{ChannelName, ChannelNameError, HashSeed, home_of};
-pub use home::{HomeKey, Homes, Listener};
-pub use log::{FrameRest, Log, LogPosition};
-pub use subscriptions::{Channel, Interest, Membership, Subscriptions};
+pub(crate) use home::Homes;
+pub use home::{HomeKey, Listener};
+pub(crate) use log::{FrameRest, Log, LogPosition};
+pub(crate) use subscriptions::{Channel, Interest, Membership, Subscriptions};
 
 use std::fmt;
 use std::sync::Arc;

@@ -291,7 +291,7 @@ impl LogAndModel {
 
         let torn = self.frames.iter().find(|(start, end, _)| *start < cursor.at && cursor.at < *end);
         let frame_end = torn.map_or(cursor.at, |(_, end, _)| *end);
-        assert_eq!(self.log.frame_end(at), position(frame_end));
+        assert!(self.log.slice_of_frame(at) == &self.bytes[cursor.at..frame_end]);
         let rest = self.log.rest_of_frame(at);
         assert!(rest.as_slice() == &self.bytes[cursor.at..frame_end]);
         assert!(matches!(&rest, FrameRest::Shared(..)) || rest.as_slice().len() < SEGMENT_COPY_BYTES_MAX);

@@ -9,18 +9,18 @@ use std::collections::HashMap;
 
 /// Where a subscriber stands: its channel on this shard, its slot there, and its cursor into the channel's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Membership {
+pub(crate) struct Membership {
     /// The channel's number on this shard.
-    pub channel: u32,
+    pub(crate) channel: u32,
     /// Index into [`Channel::subscribers`]. Invariant: the client's key stands there.
-    pub slot: u32,
+    pub(crate) slot: u32,
     /// How far the subscriber has been written. Invariant: never past the log's end.
-    pub cursor: LogPosition,
+    pub(crate) cursor: LogPosition,
 }
 
 /// Whether the channel's home knows that this shard listens.
 #[derive(Debug)]
-pub enum Interest {
+pub(crate) enum Interest {
     /// Asked for. These clients wait for the home's word before they are told that they are in.
     Awaited(Vec<ClientKey>),
     /// The home sends us every segment.
@@ -29,21 +29,21 @@ pub enum Interest {
 
 /// A channel's subscribers and log on this shard, in one rendering.
 #[derive(Debug)]
-pub struct Channel {
+pub(crate) struct Channel {
     /// The name all shards know it by.
-    pub name: ChannelName,
+    pub(crate) name: ChannelName,
     /// The wire form of the frames in its log.
-    pub rendering: Rendering,
+    pub(crate) rendering: Rendering,
     /// The shard that orders it.
-    pub home_shard: ShardId,
+    pub(crate) home_shard: ShardId,
     /// Whether that shard knows of us.
-    pub interest: Interest,
+    pub(crate) interest: Interest,
     /// Its ready-made frames.
-    pub log: Log,
+    pub(crate) log: Log,
     /// It stands in the shard's queue of channels with a lap going on.
-    pub listed: bool,
+    pub(crate) listed: bool,
     /// It is counted among the channels whose log is ahead of their lap.
-    pub counted_ahead: bool,
+    pub(crate) counted_ahead: bool,
     /// Proves that mail about this channel is not about a former one with the same number.
     nonce: u32,
     subscribers: Vec<ClientKey>,
@@ -85,17 +85,17 @@ impl Channel {
     }
 
     /// The nonce that mail about this channel carries.
-    pub fn nonce(&self) -> u32 {
+    pub(crate) fn nonce(&self) -> u32 {
         self.nonce
     }
 
     /// The subscribers by slot.
-    pub fn subscribers(&self) -> &[ClientKey] {
+    pub(crate) fn subscribers(&self) -> &[ClientKey] {
         &self.subscribers
     }
 
     /// `client` subscribes: its slot and its cursor, which is the log's end.
-    pub fn join(&mut self, client: ClientKey) -> (u32, LogPosition) {
+    pub(crate) fn join(&mut self, client: ClientKey) -> (u32, LogPosition) {
         let slot = self.subscribers.len() as u32;
         self.subscribers.push(client);
         if self.lap.to_visit > 0 {
@@ -108,7 +108,7 @@ impl Channel {
 
     /// The subscriber in `slot`, whose cursor stands at `cursor`, leaves. The last subscriber takes its slot; the
     /// answer names it, if there is one to be told.
-    pub fn leave(&mut self, slot: u32, cursor: LogPosition) -> Option<ClientKey> {
+    pub(crate) fn leave(&mut self, slot: u32, cursor: LogPosition) -> Option<ClientKey> {
         self.log.leave(cursor);
         self.subscribers.swap_remove(slot as usize);
         let count = self.subscribers.len() as u32;
@@ -124,7 +124,7 @@ impl Channel {
     }
 
     /// Appends a segment to the log and starts the lap anew. Returns whether there is anyone to visit.
-    pub fn append(&mut self, segment: &Segment, here: ShardId) -> bool {
+    pub(crate) fn append(&mut self, segment: &Segment, here: ShardId) -> bool {
         let count = self.subscribers.len() as u32;
         if count == 0 {
             return false;
@@ -139,7 +139,7 @@ impl Channel {
     }
 
     /// The next subscriber of the lap, or none if everyone has been visited since the latest append.
-    pub fn visit(&mut self) -> Option<ClientKey> {
+    pub(crate) fn visit(&mut self) -> Option<ClientKey> {
         let lap = &mut self.lap;
         if lap.to_visit == 0 {
             return None;
@@ -160,12 +160,12 @@ impl Channel {
     }
 
     /// Whether a lap is going on.
-    pub fn is_dirty(&self) -> bool {
+    pub(crate) fn is_dirty(&self) -> bool {
         self.lap.to_visit > 0
     }
 
     /// Bytes by which the log is ahead of the subscribers that nothing but the lap keeps waiting.
-    pub fn ahead(&self) -> u64 {
+    pub(crate) fn ahead(&self) -> u64 {
         if self.is_dirty() { self.log.end().0 - self.lap.began.0 } else { 0 }
     }
 
@@ -173,7 +173,7 @@ impl Channel {
     ///
     /// # Panics
     /// If an invariant does not hold.
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         self.log.check_invariants();
         let count = self.subscribers.len() as u32;
         assert_eq!(self.log.subscribers(), count, "the log counts the subscribers");
@@ -185,7 +185,7 @@ impl Channel {
 
 /// All channels with a subscriber on this shard, or that had one a moment ago.
 #[derive(Debug)]
-pub struct Subscriptions {
+pub(crate) struct Subscriptions {
     channels: Vec<Option<Channel>>,
     vacant: Vec<u32>,
     by_name: HashMap<(ChannelName, Rendering), u32, HashSeed>,
@@ -194,7 +194,7 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// No channels yet; names will be hashed with `seed`.
-    pub fn new(seed: HashSeed) -> Subscriptions {
+    pub(crate) fn new(seed: HashSeed) -> Subscriptions {
         Subscriptions {
             channels: Vec::new(),
             vacant: Vec::new(),
@@ -204,12 +204,12 @@ impl Subscriptions {
     }
 
     /// The number of a channel that is open here.
-    pub fn find(&self, name: &ChannelName, rendering: Rendering) -> Option<u32> {
+    pub(crate) fn find(&self, name: &ChannelName, rendering: Rendering) -> Option<u32> {
         self.by_name.get(&(name.clone(), rendering)).copied()
     }
 
     /// Opens a channel that is not open here, its interest awaited, and returns its number.
-    pub fn open(&mut self, name: &ChannelName, rendering: Rendering, home_shard: ShardId) -> u32 {
+    pub(crate) fn open(&mut self, name: &ChannelName, rendering: Rendering, home_shard: ShardId) -> u32 {
         let channel = Channel::new(name.clone(), rendering, home_shard, self.next_nonce);
         self.next_nonce = self.next_nonce.wrapping_add(1);
         let local = if let Some(local) = self.vacant.pop() {
@@ -225,7 +225,7 @@ impl Subscriptions {
     }
 
     /// Closes a channel without subscribers and gives it back; its number may name another one from now on.
-    pub fn close(&mut self, local: u32) -> Option<Channel> {
+    pub(crate) fn close(&mut self, local: u32) -> Option<Channel> {
         let channel = self.channels.get_mut(local as usize)?.take()?;
         debug_assert!(channel.subscribers.is_empty(), "a channel is closed when nobody is in it");
         self.by_name.remove(&(channel.name.clone(), channel.rendering));
@@ -234,32 +234,27 @@ impl Subscriptions {
     }
 
     /// The channel with this number.
-    pub fn get(&self, local: u32) -> Option<&Channel> {
+    pub(crate) fn get(&self, local: u32) -> Option<&Channel> {
         self.channels.get(local as usize)?.as_ref()
     }
 
     /// The channel with this number.
-    pub fn get_mut(&mut self, local: u32) -> Option<&mut Channel> {
+    pub(crate) fn get_mut(&mut self, local: u32) -> Option<&mut Channel> {
         self.channels.get_mut(local as usize)?.as_mut()
     }
 
     /// The channel with this number, if mail that carries `nonce` is about it and not about a former one.
-    pub fn addressed(&mut self, local: u32, nonce: u32) -> Option<&mut Channel> {
+    pub(crate) fn addressed(&mut self, local: u32, nonce: u32) -> Option<&mut Channel> {
         self.get_mut(local).filter(|channel| channel.nonce == nonce)
     }
 
     /// How many channels are open.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Whether no channel is open.
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-
     /// The open channels with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Channel)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Channel)> {
         self.channels
             .iter()
             .enumerate()
@@ -270,7 +265,7 @@ impl Subscriptions {
     ///
     /// # Panics
     /// If an invariant does not hold.
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         assert_eq!(self.by_name.len() + self.vacant.len(), self.channels.len());
         for (local, channel) in self.iter() {
             assert_eq!(self.by_name.get(&(channel.name.clone(), channel.rendering)), Some(&local));

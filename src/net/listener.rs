@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 ///
 /// # Errors
 /// If an address is taken, by a second fanwire too, or is not this machine's.
-pub fn listen(config: &Config) -> Result<Vec<Vec<TcpListener>>, ConfigError> {
+pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<TcpListener>>, ConfigError> {
     let mut workers: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
     for &address in &config.listen {
         let sockets = share(address, config).map_err(|error| explain(address, &error))?;

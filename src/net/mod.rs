@@ -1,4 +1,4 @@
 //! The operating system's sockets, as we want them.
 
-pub mod listener;
-pub mod transport;
+pub(crate) mod listener;
+pub(crate) mod transport;

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 
 /// What carries one client's bytes.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// TCP as it is.
     Plain(TcpStream),
 }
@@ -18,7 +18,7 @@ impl Transport {
     ///
     /// # Errors
     /// If the system has no room for another registration.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Transport::Plain(stream) => {
                 stream.register(registry, token, Interest::READABLE | Interest::WRITABLE)
@@ -30,7 +30,7 @@ impl Transport {
     ///
     /// # Errors
     /// `WouldBlock` if nothing has come, else what the connection died of.
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(stream) => stream.read(into),
         }
@@ -40,7 +40,7 @@ impl Transport {
     ///
     /// # Errors
     /// `WouldBlock` if there is no room, else what the connection died of.
-    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self, slices) {
             (Transport::Plain(stream), [slice]) => stream.write(slice),
             (Transport::Plain(stream), slices) => stream.write_vectored(slices),
@@ -48,7 +48,7 @@ impl Transport {
     }
 
     /// Tells the peer that nothing more will come. A connection that is gone already needs no telling.
-    pub fn shutdown_write(&mut self) {
+    pub(crate) fn shutdown_write(&mut self) {
         match self {
             Transport::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
         }

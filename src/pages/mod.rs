@@ -7,7 +7,7 @@
 /// The chat page: a WebSocket client for `{"username","text"}` messages, for the origin it is served from.
 ///
 /// UTF-8; to be served as `text/html; charset=utf-8` together with [`CHAT_SECURITY_POLICY`].
-pub const CHAT: &str = include_str!("chat.html");
+pub(crate) const CHAT: &str = include_str!("chat.html");
 
 /// The value of the `Content-Security-Policy` header for [`CHAT`].
 ///
@@ -17,7 +17,7 @@ pub const CHAT: &str = include_str!("chat.html");
 ///   means https only: hence `ws:` and `wss:`.
 /// - Trusted types make a script that assigns markup (`innerHTML` and the like) fail where browsers know them: what
 ///   peers send can reach the document as text only.
-pub const CHAT_SECURITY_POLICY: &str = "default-src 'none'; \
+pub(crate) const CHAT_SECURITY_POLICY: &str = "default-src 'none'; \
     connect-src 'self' ws: wss:; \
     style-src 'sha256-l+0MKOkzssIgGU0tY1pXUe6N92a7n5TTLcYrCVy3mF4='; \
     script-src 'sha256-CmcfROSguBcLOLVErQCyOL04X47Y3CJTI9oV31+DL14='; \

@@ -10,7 +10,7 @@ use crate::limits::{BYTES_PER_FRAGMENT, FRAGMENTS_MAX};
 
 /// A message that is still coming in.
 #[derive(Debug)]
-pub struct Assembler {
+pub(crate) struct Assembler {
     kind: Kind,
     bytes: Vec<u8>,
     /// Fragments begun, this message's first among them.
@@ -22,7 +22,7 @@ pub struct Assembler {
 impl Assembler {
     /// A message of this kind whose first fragment has begun.
     #[must_use]
-    pub fn new(kind: Kind) -> Assembler {
+    pub(crate) fn new(kind: Kind) -> Assembler {
         Assembler { kind, bytes: Vec::new(), fragments: 1, text: Utf8Validator::new() }
     }
 
@@ -31,7 +31,7 @@ impl Assembler {
     ///
     /// # Errors
     /// If the message has too many fragments, or would have too many bytes.
-    pub fn begin_fragment(
+    pub(crate) fn begin_fragment(
         &mut self,
         payload_len: u64,
         message_bytes_max: usize,
@@ -48,7 +48,7 @@ impl Assembler {
     ///
     /// # Errors
     /// If a text can no longer become UTF-8 (§8.1).
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         if self.kind == Kind::Text {
             self.text.push(piece).map_err(|_| ProtocolError::TextNotUtf8)?;
         }
@@ -60,14 +60,14 @@ impl Assembler {
     ///
     /// # Errors
     /// If a text ends within a character (§8.1).
-    pub fn finish<'i>(self) -> Result<Message<'i>, ProtocolError> {
+    pub(crate) fn finish<'i>(self) -> Result<Message<'i>, ProtocolError> {
         self.text.finish().map_err(|_| ProtocolError::TextNotUtf8)?;
         Ok(Message { kind: self.kind, payload: Payload::Assembled(self.bytes) })
     }
 
     /// Bytes of memory that the message takes so far.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 }

@@ -21,6 +21,7 @@ pub struct ClientRequest {
 
 /// A part of a [`ClientRequest`] that may not stand in a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
 pub enum InvalidRequest {
     /// The host is not a host with an optional port.
     Host,

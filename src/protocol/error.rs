@@ -12,6 +12,7 @@ macro_rules! protocol_errors {
     ($($section:literal $name:ident => $code:ident $sentence:literal;)*) => {
         /// How a peer broke RFC 6455, or exceeded a limit, after the opening handshake.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[non_exhaustive]
         pub enum ProtocolError {
             $(#[doc = concat!($sentence, " (", $section, ").")] $name,)*
         }
@@ -65,6 +66,7 @@ macro_rules! handshake_errors {
     ($($section:literal $name:ident => $status:ident $sentence:literal;)*) => {
         /// Why an opening handshake came to nothing.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[non_exhaustive]
         pub enum HandshakeError {
             $(#[doc = concat!($sentence, " (", $section, ").")] $name,)*
         }

@@ -142,7 +142,6 @@ mod response;
 mod time;
 mod utf8;
 
-pub use assembler::Assembler;
 pub use client_handshake::{ClientRequest, InvalidRequest};
 pub use close::{CloseCode, CloseReason, parse_close};
 pub use connection::{Closure, Connection, Event, Timeout, Wants};

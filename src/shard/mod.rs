@@ -29,9 +29,7 @@ pub use deadlines::Instant;
 pub use outbox::{Plan, Slices};
 
 use crate::config::Config;
-use crate::hub::home::Homes;
-use crate::hub::subscriptions::Subscriptions;
-use crate::hub::{ClientKey, HashSeed, ShardId};
+use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
 use crate::protocol::Time;

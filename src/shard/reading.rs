@@ -5,8 +5,7 @@ use super::client::Client;
 use super::mail::Mail;
 use super::route::{Route, route};
 use crate::dialect::{Command, Dialect, echo, relay};
-use crate::hub::subscriptions::Interest;
-use crate::hub::{ClientKey, Origin};
+use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
     Agreement, CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time,

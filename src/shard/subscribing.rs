@@ -6,9 +6,9 @@
 use super::Shard;
 use super::client::Client;
 use super::mail::Mail;
-use crate::hub::channel::home_of;
-use crate::hub::subscriptions::{Channel, Interest, Membership};
-use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Rendering, ShardId};
+use crate::hub::{
+    Channel, ChannelName, ClientKey, HomeKey, Interest, Listener, Membership, Rendering, ShardId, home_of,
+};
 use crate::limits;
 use crate::protocol::{Agreement, Time, Wants};
 use std::mem;

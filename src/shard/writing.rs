@@ -9,8 +9,7 @@
 use super::Shard;
 use super::client::Client;
 use super::outbox::{Plan, Slices, View, Written};
-use crate::hub::ClientKey;
-use crate::hub::subscriptions::{Channel, Membership, Subscriptions};
+use crate::hub::{Channel, ClientKey, Membership, Subscriptions};
 use crate::limits;
 use crate::protocol::{CloseCode, Time, Wants};
 use std::collections::VecDeque;
