@@ -2,7 +2,6 @@
 //!
 //! Names are what peers say, so they are checked once, on entry, and hashed with a secret key.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -44,12 +43,6 @@ impl ChannelName {
 
 fn may_stand_in_a_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-_=@,.;:/".contains(character)
-}
-
-impl Borrow<str> for ChannelName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Display for ChannelName {

@@ -163,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn s7_1_5_a_code_and_a_reason_show_as_what_they_are() {
+        let (code, reason) = (CloseCode::GOING_AWAY, CloseReason::new("bye"));
+        assert_eq!(format!("{code} {reason}"), "1001 bye");
+        assert_eq!(format!("{code:?}"), "CloseCode(1001)");
+    }
+
+    #[test]
     fn s5_5_1_a_close_payload_is_nothing_or_a_code_and_utf8() {
         assert_eq!(parse_close(b""), Ok((None, CloseReason::none())));
         assert_eq!(parse_close(b"\x03\xe8bye"), Ok((Some(CloseCode::NORMAL), CloseReason::new("bye"))));

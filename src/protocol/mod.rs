@@ -70,6 +70,8 @@
 //! # Ok::<(), fanwire::protocol::InvalidRequest>(())
 //! ```
 //!
+//! A client over a socket, with its deadlines, is `tests/autobahn/client.rs`.
+//!
 //! # A server's loop over any `Read + Write`
 //!
 //! It blocks and serves one client, to show the order of things: read, handle every event, write, look at what is wanted.
@@ -102,8 +104,12 @@
 //!                 Event::Closed(closure) => eprintln!("closed: {closure:?}"),
 //!             }
 //!         }
-//!         transport.write_all(&out)?;
-//!         out.clear();
+//!         while !out.is_empty() {
+//!             transport.write_all(&out)?;
+//!             out.clear();
+//!             // A Pong that had to wait while much was unwritten goes now.
+//!             connection.set_congested(false, &mut out);
+//!         }
 //!         // When it wants `FlushThenShutdown`, a socket's write side would be shut down here.
 //!     }
 //!     Ok(())

@@ -5,6 +5,7 @@
 
 mod peer;
 
+mod memory;
 mod s10_limits;
 mod s4_1_client_handshake;
 mod s4_2_opening_handshake;

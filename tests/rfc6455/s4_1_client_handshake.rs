@@ -2,7 +2,9 @@
 
 use crate::peer::{Peer, Seen, text};
 use fanwire::limits::Limits;
-use fanwire::protocol::{Agreement, ClientRequest, Closure, HandshakeError, InvalidRequest, Status, Wants};
+use fanwire::protocol::{
+    Agreement, ClientRequest, Closure, HandshakeError, InvalidRequest, Response, Status, Wants,
+};
 
 fn request() -> ClientRequest {
     ClientRequest::new("example.com:81", "/chat?x=1")
@@ -85,6 +87,16 @@ fn s4_1_what_may_not_stand_in_a_request_is_refused() {
 }
 
 #[test]
+fn s4_1_an_invalid_request_says_which_part_of_it_is() {
+    let sentence = |part: &str, error: InvalidRequest| assert!(error.to_string().contains(part), "{error}");
+    sentence("host", InvalidRequest::Host);
+    sentence("target", InvalidRequest::Target);
+    sentence("origin", InvalidRequest::Origin);
+    sentence("subprotocol", InvalidRequest::Subprotocol);
+    sentence("header", InvalidRequest::Header);
+}
+
+#[test]
 fn s4_1_a_right_101_opens_the_connection_and_frames_may_follow_in_the_same_bytes() {
     let mut client = Peer::connecting_client(request());
     let head = format!("HTTP/1.1 101 Sure\r\n{UPGRADE}Sec-WebSocket-Accept: {}\r\n\r\n", accept_key());
@@ -98,6 +110,14 @@ fn s4_1_a_right_101_may_come_byte_by_byte() {
     let head = format!("HTTP/1.1 101 Sure\r\n{UPGRADE}Sec-WebSocket-Accept: {}\r\n\r\n", accept_key());
     let seen = head.bytes().flat_map(|byte| client.receive(&[byte])).collect::<Vec<_>>();
     assert_eq!(seen, [Seen::Accepted(Agreement::default())]);
+}
+
+#[test]
+fn s4_1_headers_that_decide_nothing_are_passed_over() {
+    let headers = "Server: x\r\nX-Upgrade: h2c\r\nSec-WebSocket-Extensions:\r\n";
+    let seen =
+        answered(&format!("HTTP/1.1 101 x\r\n{UPGRADE}{headers}Sec-WebSocket-Accept: {{accept}}\r\n\r\n"));
+    assert_eq!(seen, Seen::Accepted(Agreement::default()));
 }
 
 #[test]
@@ -174,4 +194,12 @@ fn s4_1_an_end_before_the_answer_is_a_lost_connection() {
     let mut client = Peer::connecting_client(request());
     assert_eq!(client.connection.receive_eof(client.now).map(Seen::from), Some(Seen::Closed(Closure::Lost)));
     assert_eq!(client.connection.wants(), Wants::Nothing);
+}
+
+#[test]
+fn s4_1_a_client_has_nothing_to_answer() {
+    let mut client = Peer::connecting_client(request());
+    client.take_out();
+    let closure = client.connection.respond(&Response::text(Status::OK, "x"), client.now, &mut client.out);
+    assert_eq!((closure, &*client.out), (None, &b""[..]));
 }

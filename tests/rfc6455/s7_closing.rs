@@ -14,8 +14,10 @@ fn close(peer: &mut Peer, code: CloseCode, reason: &str) {
 #[test]
 fn s5_5_1_a_close_frame_is_answered_with_its_code() {
     let mut server = Peer::server();
+    assert!(!server.connection.is_over());
     assert_eq!(server.receive(&masked(true, Opcode::Close, b"\x03\xe8bye")), [agreed(1000, "bye")]);
     assert_eq!(server.out, b"\x88\x02\x03\xe8");
+    assert!(server.connection.is_over());
     assert_eq!(server.connection.wants(), Wants::FlushThenShutdown);
     assert!(!server.connection.is_open());
 }

@@ -50,6 +50,28 @@ fn a_handshake_that_waits_for_us_ends_in_503() {
 }
 
 #[test]
+fn the_503_has_a_body_unless_only_its_head_was_asked_for() {
+    let ended_by = |method: &str| {
+        let mut server = Peer::connecting_server(LIMITS);
+        let request = str::from_utf8(REQUEST).unwrap().replacen("GET", method, 1);
+        server.receive(request.as_bytes());
+        expire(&mut server, 100);
+        String::from_utf8(server.take_out()).unwrap()
+    };
+    assert!(ended_by("GET").ends_with("\r\n\r\nthe server did not get ready in time\n"));
+    assert!(ended_by("HEAD").ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn without_an_idle_timeout_a_quiet_peer_is_pinged_for_ever() {
+    let mut server = Peer::server_with(Limits { idle_timeout_ms: 0, ..LIMITS });
+    for ping in 1..=100 {
+        assert_eq!(expire(&mut server, 30 * ping), None);
+        assert_eq!(server.take_out(), b"\x89\x00");
+    }
+}
+
+#[test]
 fn a_client_gives_up_a_handshake_in_silence() {
     let mut client = Peer::connecting_client(ClientRequest::new("a", "/").unwrap());
     client.take_out();

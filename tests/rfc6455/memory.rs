@@ -1,0 +1,71 @@
+//! What a connection holds between two inputs: what has come and is not finished, and nothing else.
+
+use crate::peer::{Peer, REQUEST, Seen, masked};
+use fanwire::limits::Limits;
+use fanwire::protocol::Opcode;
+
+#[test]
+fn an_idle_connection_holds_nothing() {
+    let mut server = Peer::server();
+    assert_eq!(server.connection.held_bytes(), 0);
+    server.receive(&masked(true, Opcode::Binary, &[1; 1000]));
+    server.receive(&masked(true, Opcode::Ping, &[1; 100]));
+    assert_eq!(server.connection.held_bytes(), 0);
+}
+
+#[test]
+fn a_head_is_held_until_it_is_whole() {
+    let mut server = Peer::connecting_server(Limits::default());
+    assert_eq!(server.connection.held_bytes(), 0);
+    server.receive(&REQUEST[..100]);
+    assert!((100..=256).contains(&server.connection.held_bytes()), "{}", server.connection.held_bytes());
+    server.receive(&REQUEST[100..]);
+    assert_eq!(server.connection.held_bytes(), 0);
+}
+
+#[test]
+fn what_follows_a_request_that_is_not_decided_is_held_if_it_is_handed_back() {
+    let mut server = Peer::connecting_server(Limits::default());
+    assert!(matches!(server.receive(REQUEST)[..], [Seen::Requested(_)]));
+    server.connection.hold(&[1; 50]);
+    assert!((50..=128).contains(&server.connection.held_bytes()), "{}", server.connection.held_bytes());
+}
+
+#[test]
+fn of_a_message_what_has_come_is_held_and_of_a_control_frame_too() {
+    let mut server = Peer::server();
+    let message = masked(true, Opcode::Binary, &[1; 1000]);
+    server.receive(&message[..508]);
+    let begun = server.connection.held_bytes();
+    assert!((500..=1000).contains(&begun), "{begun}");
+    server.receive(&message[508..]);
+    assert_eq!(server.connection.held_bytes(), 0);
+
+    let ping = masked(true, Opcode::Ping, &[1; 100]);
+    server.receive(&ping[..56]);
+    let in_a_ping = server.connection.held_bytes();
+    assert!((50..=125).contains(&in_a_ping), "{in_a_ping}");
+    server.receive(&ping[56..]);
+    assert_eq!(server.connection.held_bytes(), 0);
+
+    // Between two fragments: both.
+    server.receive(&masked(false, Opcode::Binary, &[1; 500]));
+    let message = server.connection.held_bytes();
+    server.receive(&ping[..56]);
+    let both = server.connection.held_bytes();
+    assert!((message + 50..=message + 125).contains(&both), "{both}");
+}
+
+#[test]
+fn a_pong_that_is_owed_is_held_until_it_may_go() {
+    let mut server = Peer::server();
+    server.connection.set_congested(true, &mut server.out);
+    server.receive(&masked(true, Opcode::Ping, &[1; 100]));
+    let owed = server.connection.held_bytes();
+    assert!((100..=125).contains(&owed), "{owed}");
+    server.receive(&masked(false, Opcode::Binary, &[1; 500]));
+    let both = server.connection.held_bytes();
+    assert!((owed + 500..=owed + 1000).contains(&both), "{both}");
+    server.connection.set_congested(false, &mut server.out);
+    assert_eq!(server.connection.held_bytes(), both - owed);
+}
