@@ -363,6 +363,19 @@ mod tests {
     type Posted = Vec<(Listener, Segment)>;
 
     #[test]
+    fn buffers_serve_again_unless_their_frames_or_their_marks_take_much_memory() {
+        let is_kept = |frames: usize, marks: usize| {
+            let mut spares = Spares::default();
+            let (frames, marks) = (Vec::with_capacity(frames), Vec::with_capacity(marks));
+            spares.keep(OpenSegment { frames, marks }.close());
+            !spares.0.is_empty()
+        };
+        let marks_max = SEGMENT_COPY_BYTES_MAX / size_of::<Mark>();
+        assert!(is_kept(SEGMENT_COPY_BYTES_MAX, 0) && !is_kept(SEGMENT_COPY_BYTES_MAX + 1, 0));
+        assert!(is_kept(0, marks_max) && !is_kept(0, marks_max + 1));
+    }
+
+    #[test]
     fn every_listener_is_handed_the_same_segment_with_whose_frames_it_holds() {
         let mut homes = homes();
         let (home, _) = register(&mut homes, "room", listener(0));

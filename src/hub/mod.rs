@@ -125,3 +125,14 @@ pub struct Mark {
     /// Who published it.
     pub origin: Origin,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_called_by_its_shard_its_slot_and_its_tenancy() {
+        let client = ClientKey { index: 17, generation: 3 };
+        assert_eq!(Origin { shard: ShardId(0), client }.to_string(), "0.17.3");
+    }
+}
