@@ -451,6 +451,23 @@ mod tests {
     const BOB: ClientKey = ClientKey { index: 2, generation: 0 };
 
     #[test]
+    fn a_chunk_doubles_as_it_grows_and_never_past_what_it_may_have() {
+        let grown = |len: usize, more: usize| {
+            let mut tail = Vec::with_capacity(len);
+            tail.resize(len, 0);
+            grow(&mut tail, more);
+            tail.capacity()
+        };
+        assert_eq!(grown(100, 0), 100, "there is room");
+        assert_eq!(grown(100, 1), 200);
+        assert_eq!(grown(100, 150), 250);
+        assert_eq!(grown(CHUNK_BYTES_MAX / 2 + 1, 1), CHUNK_BYTES_MAX);
+        let mut roomy = Vec::with_capacity(100);
+        grow(&mut roomy, 100);
+        assert_eq!(roomy.capacity(), 100, "what fits exactly makes nothing grow");
+    }
+
+    #[test]
     fn a_subscriber_is_written_what_is_appended_after_it_joined() {
         let mut log = Log::new();
         let early = log.join();

@@ -647,7 +647,7 @@ impl Connection {
             State::Open(open) => open.unfinished.as_ref().map_or(0, |unfinished| {
                 let message = unfinished.message.as_ref().map_or(0, Assembler::held_bytes);
                 let owed_pong = unfinished.owed_pong.as_ref().map_or(0, |payload| payload.len());
-                message + unfinished.control.capacity() + owed_pong
+                size_of::<Unfinished>() + message + unfinished.control.capacity() + owed_pong
             }),
             State::Closing(closing) => closing.control.capacity(),
             State::Closed { .. } | State::Ended => 0,
