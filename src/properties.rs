@@ -683,7 +683,10 @@ mod tests {
         #[test]
         fn every_target_drives_the_law_that_its_corpus_is_kept_for() {
             let targets: Vec<_> = TARGETS.iter().map(|(target, _)| format!("{target}.rs")).collect();
-            assert_eq!(files("fuzz/fuzz_targets"), targets);
+            let mut others = files("fuzz/fuzz_targets");
+            // A law that needs a crate which the library does not stands there, and has its own test.
+            others.retain(|target| !files("fuzz/laws").contains(target));
+            assert_eq!(others, targets);
             let this_file = include_str!("properties.rs");
             for target in targets {
                 let source = fs::read_to_string(root().join("fuzz/fuzz_targets").join(&target)).unwrap();
