@@ -77,3 +77,19 @@ pub fn append_close(
     payload[2..2 + reason.len()].copy_from_slice(reason);
     append_frame(true, Opcode::Close, masking_key, &payload[..2 + reason.len()], out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_2_a_frame_takes_its_payload_and_as_short_a_header_as_its_length_allows() {
+        for (payload_len, frame_len) in [(0, 2), (125, 127), (126, 130), (65_535, 65_539), (65_536, 65_546)] {
+            assert_eq!(unmasked_frame_len(payload_len), frame_len);
+            let mut out = Vec::new();
+            append_message(Kind::Binary, &vec![7; payload_len], &mut out);
+            assert_eq!(out.len(), frame_len);
+            assert!(out.capacity() <= frame_len + 8, "room is made once, and no more than it takes");
+        }
+    }
+}

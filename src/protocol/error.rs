@@ -177,6 +177,7 @@ mod tests {
         for error in ProtocolError::ALL {
             assert!(error.sentence().len() <= CloseReason::BYTES_MAX, "{error}");
             assert!(error.code().may_be_sent(), "{error}");
+            assert_eq!(error.to_string(), error.sentence());
         }
     }
 
@@ -184,7 +185,7 @@ mod tests {
     fn s4_2_2_every_refusal_says_what_is_wrong_and_what_its_status_demands() {
         for error in HandshakeError::ALL {
             let response = error.response();
-            assert_eq!(response.body.as_ref(), format!("{error}\n").as_bytes());
+            assert_eq!(response.body.as_ref(), format!("{}\n", error.sentence()).as_bytes());
             let has = |name| response.headers.iter().any(|(header, _)| *header == name);
             assert_eq!(has("Upgrade"), error.status() == Status::UPGRADE_REQUIRED);
             assert_eq!(has("Sec-WebSocket-Version"), error.status() == Status::UPGRADE_REQUIRED);

@@ -287,3 +287,16 @@ impl FrameHeader {
         len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_2_reserved_bits_are_a_set() {
+        let both = Rsv::RSV1.union(Rsv::RSV2);
+        assert!(both.contains(Rsv::RSV1) && both.contains(Rsv::RSV2) && both.contains(both));
+        assert!(!both.contains(Rsv::RSV3) && !Rsv::RSV1.contains(both) && both.contains(Rsv::NONE));
+        assert_eq!(both.union(Rsv::RSV1), both);
+    }
+}

@@ -104,6 +104,16 @@ fn s5_5_3_pongs_within_one_call_stop_at_the_mark() {
 }
 
 #[test]
+fn s5_5_3_as_much_as_the_mark_may_wait_unwritten_before_a_ping_does() {
+    for (waiting, pong) in [(OWN_BYTES_MARK, &b"\x8a\x01x"[..]), (OWN_BYTES_MARK + 1, b"")] {
+        let mut server = Peer::server();
+        server.out.resize(waiting, 0);
+        server.receive(&masked(true, Opcode::Ping, b"x"));
+        assert_eq!(&server.out[waiting..], pong);
+    }
+}
+
+#[test]
 fn s5_5_1_a_close_frame_ends_the_connection_between_fragments_too() {
     let mut server = Peer::server();
     let bytes = [masked(false, Opcode::Text, b"a"), masked(true, Opcode::Close, b"")].concat();
