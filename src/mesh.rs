@@ -26,6 +26,8 @@ pub struct Mesh<W> {
     /// Clients of all shards, those at the door not counted.
     connections: AtomicUsize,
     connections_max: usize,
+    /// Bytes in a mailbox from which on nobody reads sockets.
+    mailbox_bytes_mark: usize,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,14 @@ impl<W: Wake> Mesh<W> {
             ahead: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             connections_max,
+            mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
         }
+    }
+
+    /// The same with another mark than [`limits::MAILBOX_BYTES_MARK`], for those who want to see it passed.
+    #[must_use]
+    pub fn with_mailbox_bytes_mark(self, mailbox_bytes_mark: usize) -> Mesh<W> {
+        Mesh { mailbox_bytes_mark, ..self }
     }
 
     /// How many shards there are.
@@ -99,7 +108,7 @@ impl<W: Wake> Mesh<W> {
         mem::swap(&mut *post, former);
         let bytes = mailbox.bytes.swap(0, Ordering::SeqCst);
         drop(post);
-        if bytes >= limits::MAILBOX_BYTES_MARK {
+        if bytes >= self.mailbox_bytes_mark {
             self.wake_all();
         }
     }
@@ -110,7 +119,12 @@ impl<W: Wake> Mesh<W> {
             && self
                 .mailboxes
                 .iter()
-                .all(|mailbox| mailbox.bytes.load(Ordering::SeqCst) < limits::MAILBOX_BYTES_MARK)
+                .all(|mailbox| mailbox.bytes.load(Ordering::SeqCst) < self.mailbox_bytes_mark)
+    }
+
+    /// Bytes that wait in a shard's mailbox.
+    pub fn mailbox_bytes(&self, shard: ShardId) -> usize {
+        self.mailboxes[usize::from(shard.0)].bytes.load(Ordering::SeqCst)
     }
 
     /// One more shard's fan-out is behind, or one less. Whoever is the last to catch up wakes all.
@@ -213,8 +227,10 @@ mod tests {
         let mesh = mesh();
         mesh.post(B, batch(limits::MAILBOX_BYTES_MARK));
         assert!(!mesh.may_read());
+        assert!(mesh.mailbox_bytes(B) >= limits::MAILBOX_BYTES_MARK && mesh.mailbox_bytes(A) == 0);
         mesh.collect(B, &mut Post::default());
         assert!(mesh.may_read());
+        assert_eq!(mesh.mailbox_bytes(B), 0);
         assert_eq!(woken(&mesh, A), 1, "who stopped reading is told to go on");
     }
 
