@@ -178,6 +178,11 @@ impl Shard {
         self.retained.logs + self.retained.clients + self.homes.open_bytes()
     }
 
+    /// Bytes of them that are in logs.
+    pub fn log_bytes(&self) -> u64 {
+        self.retained.logs
+    }
+
     /// Counts anew what a client holds, after anything that may have changed it.
     fn recount(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key) {
