@@ -183,6 +183,14 @@ impl Shard {
         self.retained.logs
     }
 
+    /// The most bytes of its own that any client has still to be sent, and the most that any has sent of something
+    /// that is not whole yet. It looks at every client: for tests.
+    pub fn most_of_a_client(&self) -> (usize, usize) {
+        let own_bytes = self.clients.iter().map(|(_, client)| client.outbox.own_bytes());
+        let held_bytes = self.clients.iter().map(|(_, client)| client.connection.held_bytes());
+        (own_bytes.max().unwrap_or(0), held_bytes.max().unwrap_or(0))
+    }
+
     /// Counts anew what a client holds, after anything that may have changed it.
     fn recount(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key) {
