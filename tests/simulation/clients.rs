@@ -2,8 +2,8 @@
 //! the client role of the same protocol core, and the [`Laws`].
 
 use crate::laws::{Laws, Publication, Room};
-use crate::network::Wire;
 use crate::random::Random;
+use crate::wire::{Side, Wire};
 use fanwire::limits::Limits;
 use fanwire::protocol::{
     ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, MaskingKey, Opcode, Time, append_frame,
@@ -85,10 +85,15 @@ pub enum Attack {
     PingFlood,
     /// No answer to a Close frame, and no end.
     NoGoodbye,
+    /// Bytes of chance, or of a fuzzer's choice, for frames.
+    AnyFrames,
+    /// Such bytes instead of the request, and behind it.
+    AnyRequest,
 }
 
 impl Attack {
-    pub const ALL: [Attack; 11] = [
+    /// Those that may happen in a channel: what they say is never a message.
+    pub const IN_CHANNELS: [Attack; 11] = [
         Attack::GarbageRequest,
         Attack::StalledRequest,
         Attack::HalfRequest,
@@ -103,7 +108,10 @@ impl Attack {
     ];
 
     fn comes_before_the_request(self) -> bool {
-        matches!(self, Attack::GarbageRequest | Attack::StalledRequest | Attack::HalfRequest)
+        matches!(
+            self,
+            Attack::GarbageRequest | Attack::StalledRequest | Attack::HalfRequest | Attack::AnyRequest
+        )
     }
 }
 
@@ -143,6 +151,10 @@ pub struct Client {
     has_attacked: bool,
     /// Its connection was lost, by chance and not by the server's doing.
     pub has_broken: bool,
+    /// In the middle of what the network lost it, if it was the network and in the middle of something.
+    pub cut_within: Option<&'static str>,
+    /// Bytes of its request.
+    request_bytes: u64,
     /// It does nothing any more.
     pub is_gone: bool,
 }
@@ -150,6 +162,7 @@ pub struct Client {
 impl Client {
     pub fn new(
         habits: Habits,
+        target: String,
         place: (usize, usize),
         now_ms: u64,
         laws: &mut Laws,
@@ -160,11 +173,6 @@ impl Client {
             |number| if let Room::Echo(_) = habits_room { Room::Echo(number) } else { habits_room },
             habits.without_own,
         );
-        let target = match habits.room {
-            Room::Echo(_) => "/echo".to_owned(),
-            Room::Channel(channel) if habits.without_own => format!("/ws/room-{channel}?echo=off"),
-            Room::Channel(channel) => format!("/ws/room-{channel}"),
-        };
         let mut out = Vec::new();
         let mut seed = [0; 32];
         seed.fill_with_random(random);
@@ -177,6 +185,7 @@ impl Client {
             wire: place.1,
             habits,
             connection,
+            request_bytes: out.len() as u64,
             out,
             acts: 0,
             is_in: false,
@@ -185,7 +194,18 @@ impl Client {
             came_ms: now_ms,
             has_attacked: false,
             has_broken: false,
+            cut_within: None,
             is_gone: false,
+        }
+    }
+
+    /// The path and query that lead to a room. Strangers cannot guess the `secret` in the names of the others' channels.
+    pub fn target(room: Room, without_own: bool, secret: u64) -> String {
+        match room {
+            Room::Echo(_) => "/echo".to_owned(),
+            Room::Strangers => "/ws/strangers".to_owned(),
+            Room::Channel(channel) if without_own => format!("/ws/room-{channel}-{secret}?echo=off"),
+            Room::Channel(channel) => format!("/ws/room-{channel}-{secret}"),
         }
     }
 
@@ -227,6 +247,7 @@ impl Client {
         laws: &mut Laws,
         random: &mut Random,
     ) -> bool {
+        self.note_cut(wire, laws);
         if self.is_gone || self.is_dead() {
             return false;
         }
@@ -250,7 +271,26 @@ impl Client {
             }
         }
         let written = self.write(pace, wire, laws, random);
+        self.note_cut(wire, laws);
         self.end(wire, now_ms) || attacked || read || written
+    }
+
+    /// Takes note that the network has lost the connection.
+    fn note_cut(&mut self, wire: &Wire, laws: &Laws) {
+        if self.has_broken {
+            return;
+        }
+        let Some(side) = wire.was_cut else { return };
+        self.has_broken = true;
+        let sent = laws.bytes_sent(self.number);
+        let tap = &wire.watch.tap;
+        self.cut_within = match side {
+            Side::Up if sent < self.request_bytes => Some("cut_within_a_request"),
+            Side::Up if laws.is_within_publication(self.number, sent) => Some("cut_within_a_clients_frame"),
+            Side::Down if tap.is_within_response() => Some("cut_within_a_response"),
+            Side::Down if tap.is_within_frame() => Some("cut_within_a_servers_frame"),
+            _ => None,
+        };
     }
 
     fn read(
@@ -371,6 +411,17 @@ impl Client {
             self.has_attacked = true;
             return false;
         }
+        if matches!(attack, Attack::AnyFrames | Attack::AnyRequest) {
+            if attack == Attack::AnyRequest && !self.has_attacked {
+                self.out.clear();
+            }
+            if pace == Pace::Chance && self.out.len() < 1 << 10 {
+                let len = random.below(30);
+                self.out.append(&mut random.bytes(len));
+            }
+            self.has_attacked = true;
+            return false;
+        }
         if self.has_attacked {
             return false;
         }
@@ -403,7 +454,7 @@ impl Client {
                 wire.send(&[0x82, 0x85, 1, 2]);
                 wire.finish();
             }
-            Attack::PingFlood | Attack::NoGoodbye => {}
+            Attack::PingFlood | Attack::NoGoodbye | Attack::AnyFrames | Attack::AnyRequest => {}
         }
         if matches!(attack, Attack::ReservedOpcode | Attack::Unmasked | Attack::TooBig | Attack::NotUtf8) {
             self.out.append(&mut garbage);

@@ -20,6 +20,8 @@ pub enum Room {
     Channel(usize),
     /// `/echo`, alone with oneself.
     Echo(usize),
+    /// A channel in which anything may be said.
+    Strangers,
 }
 
 impl Publication {
@@ -32,7 +34,10 @@ impl Publication {
     pub fn payload(self, len: usize) -> Vec<u8> {
         let mut payload = format!("{} {} {len} ", self.publisher, self.number).into_bytes();
         let period = 7 + (self.publisher + self.number as usize) % 19;
-        payload.extend((payload.len()..len).map(|at| b'a' + (at % period) as u8));
+        while payload.len() < len {
+            let part = &b"abcdefghijklmnopqrstuvwxyz"[payload.len() % period..period];
+            payload.extend_from_slice(&part[..part.len().min(len - payload.len())]);
+        }
         payload
     }
 
@@ -135,6 +140,12 @@ impl Laws {
         self.clients[client].ends.partition_point(|end| *end <= bytes) as u32
     }
 
+    /// Whether so many bytes of a client end in the middle of a publication.
+    pub fn is_within_publication(&self, client: usize, bytes: u64) -> bool {
+        let Record { starts, ends, .. } = &self.clients[client];
+        starts.iter().zip(ends).any(|(start, end)| *start < bytes && bytes < *end)
+    }
+
     /// A client has got its 101: of what others begin to send from here on it misses nothing.
     pub fn admitted(&mut self, client: usize) {
         let first_unsent =
@@ -147,9 +158,12 @@ impl Laws {
 
     /// A client has heard a message.
     pub fn hear(&mut self, client: usize, kind: Kind, payload: &[u8]) {
+        let room = self.clients[client].room;
+        if room == Room::Strangers {
+            return;
+        }
         let publication = Publication::read(kind, payload);
         let Publication { publisher, number } = publication;
-        let room = self.clients[client].room;
         assert_eq!(self.clients[publisher].room, room, "{client} hears {publication:?} of its own room");
         let record = &mut self.clients[client];
         assert!(

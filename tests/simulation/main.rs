@@ -8,37 +8,62 @@
 //! FANWIRE_SEEDS=1000000 cargo test --release --test simulation
 //! ```
 //!
+//! The same runs are driven by a fuzzer, whose bytes are the choices: `fuzz/fuzz_targets/shard.rs` has these very files.
+//! What it kept is run here too.
+//!
 //! | file | what |
 //! |---|---|
+//! | `runs.rs` | a whole run, by a seed or by a script |
+//! | `plan.rs` | what kind of world it is, and what kind of clients come |
 //! | `world.rs` | shards, clients and a clock; the scheduler; laws about how things end |
 //! | `clients.rs` | good, slow, dead, hostile and leaving clients |
 //! | `laws.rs` | who said and heard what: order, gaps, what nobody may miss |
-//! | `network.rs` | sockets in memory: partial reads and writes, edges, faults |
+//! | `timers.rs` | what deadlines demand: nothing early, late, twice or never |
+//! | `bounds.rs` | how much memory may be held, computed from the limits |
+//! | `network.rs`, `wire.rs` | sockets in memory: partial reads and writes, edges, faults, connections that are lost |
 //! | `scenarios.rs` | runs of which not everything is left to chance |
 //! | `random.rs` | the source of choices |
 
 #![allow(unreachable_pub, reason = "a test exports nothing: `pub` says what a file offers to the others")]
 
+mod bounds;
 mod clients;
 mod laws;
 mod network;
+mod plan;
 mod random;
+mod runs;
 mod scenarios;
+mod timers;
+mod wire;
 mod world;
 
-use fanwire::metrics::Totals;
-use random::Random;
-use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use world::{Plan, World};
+use timers::Deeds;
 
 /// Runs of chance in one `cargo test`, unless `FANWIRE_SEEDS` says otherwise.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 3_000;
 
-/// One in so many runs has a crowd.
-const CROWD_EVERY: u64 = 100;
+/// What runs of chance come upon, besides what the server counts.
+const SEEN: [&str; 13] = [
+    "pings_seen",
+    "idle_timeouts_seen",
+    "handshake_timeouts_seen",
+    "close_timeouts_seen",
+    "slow_consumers_seen",
+    "cut_within_a_request",
+    "cut_within_a_response",
+    "cut_within_a_clients_frame",
+    "cut_within_a_servers_frame",
+    "turns_with_a_full_mailbox",
+    "fan_outs_behind",
+    "long_stalls",
+    "clocks_wrapped",
+];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
 const NEVER_COUNTED: [&str; 6] = [
@@ -54,52 +79,67 @@ const NEVER_COUNTED: [&str; 6] = [
 fn the_laws_hold_whatever_happens() {
     let seeds = variable("FANWIRE_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(0);
-    let counted = Mutex::new(BTreeMap::<&str, u64>::new());
+    let has_failed = AtomicBool::new(false);
+    let deeds = Mutex::new(Deeds::from(SEEN.map(|deed| (deed, 0))));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                loop {
+                while !has_failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds {
                         break;
                     }
-                    let totals = run(seed);
-                    let mut counted = counted.lock().expect("nobody failed with it");
-                    totals.iter().for_each(|(name, count)| *counted.entry(name).or_default() += count);
+                    let announced = Announced { seed, has_failed: &has_failed };
+                    let done = runs::of_seed(seed);
+                    drop(announced);
+                    let mut deeds = deeds.lock().expect("nobody failed with it");
+                    done.iter().for_each(|(deed, times)| *deeds.entry(deed).or_default() += times);
                 }
             });
         }
     });
-    let counted = counted.into_inner().expect("nobody failed with it");
-    for (name, count) in counted.iter().filter(|(name, _)| !NEVER_COUNTED.contains(*name)) {
-        assert!(*count > 0, "chance comes upon every deed that is counted: {name}");
+    let deeds = deeds.into_inner().expect("nobody failed with it");
+    println!("{seeds} seeds: {deeds:#?}");
+    for (deed, times) in deeds.iter().filter(|(deed, _)| !NEVER_COUNTED.contains(*deed)) {
+        assert!(*times > 0, "chance comes upon every deed that is counted: {deed}");
     }
 }
 
 #[test]
 fn replay() {
-    run(variable("FANWIRE_SEED").unwrap_or(0));
+    let seed = variable("FANWIRE_SEED").unwrap_or(0);
+    let deeds = runs::of_seed(seed);
+    println!("seed {seed}: {deeds:#?}");
 }
 
-fn run(seed: u64) -> Totals {
-    let announced = Announced(seed);
-    let mut random = Random::new(seed);
-    let plan =
-        if (seed + 1).is_multiple_of(CROWD_EVERY) { Plan::crowd(&mut random) } else { Plan::of(&mut random) };
-    let mut world = World::new(plan, random);
-    world.run();
-    drop(announced);
-    world.totals()
+#[test]
+fn what_the_fuzzer_kept_holds() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/shard");
+    let entries = fs::read_dir(corpus).expect("the fuzzer has a corpus");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
+    // A fuzzer that was run here leaves what it found, named by its hash.
+    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains('_')));
+    paths.sort();
+    assert!(!paths.is_empty(), "something was kept");
+    for path in paths {
+        // Shown if a law does not hold.
+        println!("{}", path.display());
+        runs::of_script(&fs::read(path).expect("a script"));
+    }
 }
 
-/// Says which seed it was if the run panics.
-struct Announced(u64);
+/// Says which seed it was if the run panics, and that nobody need go on.
+struct Announced<'f> {
+    seed: u64,
+    has_failed: &'f AtomicBool,
+}
 
-impl Drop for Announced {
+impl Drop for Announced<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("replay it: FANWIRE_SEED={} cargo test --test simulation replay", self.0);
+            self.has_failed.store(true, Ordering::Relaxed);
+            eprintln!("replay it: FANWIRE_SEED={} cargo test --test simulation replay", self.seed);
         }
     }
 }

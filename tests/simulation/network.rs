@@ -1,4 +1,4 @@
-//! The network of the simulation: a [`Wire`] is one TCP connection in memory, [`Net`] is one shard's sockets.
+//! The network of the simulation: [`Net`] is one shard's sockets, each the server's end of a [`Wire`].
 //!
 //! Readiness is edge-triggered as with epoll: a change of a wire is one edge, edges that nobody has fetched are one
 //! event, and the event says what is true when it is fetched. A read takes all there is, so that a short one means
@@ -6,7 +6,10 @@
 //! edge once the peer has taken enough.
 
 use crate::random::Random;
+use crate::timers::Deeds;
+use crate::wire::{Cut, Wire};
 use fanwire::hub::ClientKey;
+use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
 use fanwire::turn::{Ready, Sockets};
@@ -35,122 +38,6 @@ impl Flag {
 
     fn take(&self) -> bool {
         self.0.swap(false, Ordering::SeqCst)
-    }
-}
-
-/// One TCP connection, from its client's connect on.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a kernel knows as many independent facts of a socket")]
-pub struct Wire {
-    /// Bytes that a direction holds.
-    capacity: usize,
-    /// From the client, not yet read.
-    up: VecDeque<u8>,
-    /// Nothing will follow in `up`.
-    up_ended: bool,
-    /// From the server, not yet read.
-    down: VecDeque<u8>,
-    /// Nothing will follow in `down`.
-    down_ended: bool,
-    /// A reset came.
-    pub is_broken: bool,
-    /// The server has closed its socket.
-    pub is_closed: bool,
-    /// The server's name for it, from accept to close.
-    pub key: Option<ClientKey>,
-    /// Something has changed since the latest event.
-    edge: bool,
-    /// The latest write was short.
-    no_space: bool,
-    /// A write was short at some time.
-    pub was_full: bool,
-    /// Bytes that the server has read.
-    pub bytes_read: u64,
-}
-
-impl Wire {
-    fn new(capacity: usize) -> Wire {
-        Wire {
-            capacity,
-            up: VecDeque::new(),
-            up_ended: false,
-            down: VecDeque::new(),
-            down_ended: false,
-            is_broken: false,
-            is_closed: false,
-            key: None,
-            edge: false,
-            no_space: false,
-            was_full: false,
-            bytes_read: 0,
-        }
-    }
-
-    // ---- The client's end -------------------------------------------------------------------------------------------
-
-    /// Takes at most `max` bytes that the server wrote.
-    pub fn receive(&mut self, max: usize) -> Vec<u8> {
-        let mut bytes = vec![0; max.min(self.down.len())];
-        self.down.read_exact(&mut bytes).expect("it holds that many");
-        if self.no_space && !bytes.is_empty() && self.has_room() {
-            self.no_space = false;
-            self.edge = true;
-        }
-        bytes
-    }
-
-    /// Sends as much as there is room for; how much that was.
-    pub fn send(&mut self, bytes: &[u8]) -> usize {
-        if self.is_closed && !bytes.is_empty() {
-            self.is_broken = true;
-        }
-        if self.is_broken || self.up_ended {
-            return 0;
-        }
-        let sent = bytes.len().min(self.capacity - self.up.len());
-        self.up.extend(&bytes[..sent]);
-        self.edge |= sent > 0;
-        sent
-    }
-
-    /// Whether nothing more can be received.
-    pub fn is_at_end(&self) -> bool {
-        self.down.is_empty() && (self.down_ended || self.is_broken)
-    }
-
-    /// Nothing more will be sent.
-    pub fn finish(&mut self) {
-        if !self.up_ended {
-            self.up_ended = true;
-            self.edge = true;
-        }
-    }
-
-    /// The connection is lost.
-    pub fn reset(&mut self) {
-        self.is_broken = true;
-        self.edge = true;
-    }
-
-    /// The server has not noticed that the client's end came, though it could have.
-    pub fn hides_its_end(&self) -> bool {
-        self.key.is_some() && (self.up_ended || self.is_broken) && !self.was_full
-    }
-
-    /// Whether the server is told that it can write: not for every byte of room.
-    fn has_room(&self) -> bool {
-        3 * (self.capacity - self.down.len()) >= self.capacity
-    }
-
-    /// What an event would say of it.
-    fn ready(&self, key: ClientKey) -> Ready {
-        let ending = self.up_ended || self.is_broken;
-        Ready::Client {
-            key,
-            readable: ending || !self.up.is_empty(),
-            writable: self.is_broken || (!self.no_space && self.has_room()),
-            ending,
-        }
     }
 }
 
@@ -186,6 +73,17 @@ pub struct Net {
     pub idle_turns: u32,
     /// `deeds` when the latest turn began, if it began without having been woken.
     unprompted_at: Option<u64>,
+    /// What clients may take their time for.
+    limits: Limits,
+    /// The time of the latest turn.
+    turned_ms: u64,
+    /// Bytes read and writes made in it.
+    pub bytes_read_in_turn: usize,
+    pub writes_in_turn: usize,
+    /// The server was told to drain: clients are let go for another reason.
+    pub is_draining: bool,
+    /// What the wires have come to.
+    pub seen: Deeds,
 }
 
 #[derive(Debug, Default)]
@@ -195,7 +93,7 @@ struct Listener {
 }
 
 impl Net {
-    pub fn new(listeners: usize, flag: Flag, random: Random, clock_ms: u64) -> Net {
+    pub fn new(listeners: usize, flag: Flag, random: Random, clock_ms: u64, limits: Limits) -> Net {
         Net {
             random,
             clock_ms,
@@ -210,12 +108,18 @@ impl Net {
             deeds: 0,
             idle_turns: 0,
             unprompted_at: None,
+            limits,
+            turned_ms: clock_ms,
+            bytes_read_in_turn: 0,
+            writes_in_turn: 0,
+            is_draining: false,
+            seen: Deeds::new(),
         }
     }
 
     /// A client connects; the number of its wire.
-    pub fn connect(&mut self, capacity: usize) -> usize {
-        self.wires.push(Wire::new(capacity));
+    pub fn connect(&mut self, capacity: usize, cut: Option<Cut>) -> usize {
+        self.wires.push(Wire { cut, ..Wire::new(capacity) });
         let wire = self.wires.len() - 1;
         match self.listeners.len() {
             0 => self.wires[wire].is_broken = true,
@@ -255,10 +159,32 @@ impl Net {
         self.keys.is_empty() && self.listeners.iter().all(|listener| listener.queue.is_empty())
     }
 
-    /// Takes note of what a turn has come to.
-    pub fn turned(&mut self) {
+    /// Takes note of what a turn has come to. `may_read`: sockets were read in it.
+    pub fn turned(&mut self, may_read: bool) {
         let was_idle = self.unprompted_at == Some(self.deeds);
         self.idle_turns = if was_idle { self.idle_turns + 1 } else { 0 };
+        for &wire in self.keys.values() {
+            self.wires[wire].watch.turned(may_read, self.turned_ms, &self.limits);
+        }
+    }
+
+    /// What a loop that goes to sleep must have done, and must wake for.
+    pub fn check_sleep(&self) {
+        let Poll::Asleep { until_ms } = self.poll else { return };
+        if self.is_draining {
+            return;
+        }
+        for wire in self.keys.values().map(|&wire| &self.wires[wire]).filter(|wire| !wire.is_broken) {
+            let Some(due_ms) = wire.watch.due_ms(wire.was_full, &self.limits) else { continue };
+            assert!(due_ms > self.turned_ms, "a deadline is acted on when it comes: {due_ms}, {wire:?}");
+            let wakes = until_ms.is_some_and(|until_ms| until_ms <= due_ms);
+            assert!(wakes, "a loop wakes for every deadline: {until_ms:?} for {due_ms}, {wire:?}");
+        }
+    }
+
+    /// Whether what a turn makes is written in that turn: nobody is many, or has to wait for a fault.
+    fn is_prompt(&self) -> bool {
+        self.keys.len() <= limits::WRITES_PER_TURN_MAX / 2
     }
 
     /// Wakes the loop for no reason.
@@ -295,9 +221,11 @@ impl Net {
             let is_due = self.wires[wire].edge && !self.roughly(10);
             if is_due || self.roughly(1) {
                 self.wires[wire].edge &= !is_due;
+                self.wires[wire].watch.told_of_bytes();
                 ready.push(self.wires[wire].ready(key));
             }
             if self.roughly(1) {
+                self.wires[wire].watch.told_of_bytes();
                 ready.push(Ready::Client { key, readable: true, writable: true, ending: false });
             }
         }
@@ -316,12 +244,14 @@ impl Sockets for Net {
         let is_called = self.is_called();
         let slept = self.poll != Poll::Awake;
         if !slept && !is_called && timeout_ms != Some(0) {
-            self.poll = Poll::Asleep { until_ms: timeout_ms.map(|timeout| self.clock_ms + timeout) };
+            // A loop waits as soon as its turn is over, whenever it is that we come to hear of it.
+            self.poll = Poll::Asleep { until_ms: timeout_ms.map(|timeout| self.turned_ms + timeout) };
             return Err(ErrorKind::WouldBlock.into());
         }
         self.poll = Poll::Awake;
         self.unprompted_at = (!slept && !is_called).then_some(self.deeds);
         self.flag.take();
+        (self.turned_ms, self.bytes_read_in_turn, self.writes_in_turn) = (self.clock_ms, 0, 0);
         self.fetch_events(ready);
         Ok(())
     }
@@ -351,6 +281,7 @@ impl Sockets for Net {
             return Err(ErrorKind::ConnectionAborted.into());
         }
         self.wires[wire].key = Some(key);
+        self.wires[wire].watch.accepted(self.clock_ms);
         // Registering finds what is there already.
         self.wires[wire].edge = true;
         self.keys.insert(key, wire);
@@ -369,18 +300,28 @@ impl Sockets for Net {
         if self.roughly(2) {
             return Err(ErrorKind::Interrupted.into());
         }
+        let now_ms = self.clock_ms;
         let wire = self.wire_of(client)?;
         if wire.up.is_empty() && wire.is_broken {
+            wire.watch.found_end();
             self.deeds += 1;
             return Err(ErrorKind::ConnectionReset.into());
         }
         if wire.up.is_empty() && !wire.up_ended {
+            wire.watch.found_nothing();
             return Err(ErrorKind::WouldBlock.into());
         }
         // A kernel gives all there is; a deque read once gives its first half.
         let read = into.len().min(wire.up.len());
         wire.up.read_exact(&mut into[..read])?;
         wire.bytes_read += read as u64;
+        if read == 0 {
+            wire.watch.found_end();
+        } else {
+            let is_all = read < into.len() && !wire.up_ended && !wire.is_broken;
+            wire.watch.read(is_all, now_ms);
+        }
+        self.bytes_read_in_turn += read;
         self.deeds += 1;
         Ok(read)
     }
@@ -389,10 +330,14 @@ impl Sockets for Net {
         if self.roughly(2) {
             return Err(ErrorKind::Interrupted.into());
         }
+        self.writes_in_turn += 1;
         let (is_short, part) = (self.roughly(5), self.random.below(100));
-        let wire = self.wire_of(client)?;
+        let (is_prompt, now_ms) = (self.is_prompt(), self.clock_ms);
+        let Some(&wire) = self.keys.get(&client) else { return Err(ErrorKind::NotConnected.into()) };
+        let wire = &mut self.wires[wire];
         assert!(!wire.down_ended, "nothing is written after the write side was shut down");
         if wire.is_broken {
+            wire.watch.found_end();
             self.deeds += 1;
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -404,15 +349,17 @@ impl Sockets for Net {
             room = (room * part / 100).max(usize::from(wire.down.is_empty()));
         }
         let taken = offered.min(room);
-        let mut left = taken;
-        for slice in slices {
-            let part = slice.len().min(left);
-            wire.down.extend(&slice[..part]);
-            left -= part;
-        }
         if taken < offered {
             wire.no_space = true;
             wire.was_full = true;
+        }
+        let mut left = taken;
+        for slice in slices {
+            let part = slice.len().min(left);
+            let carried = wire.carry(&slice[..part]);
+            let is_prompt = is_prompt && !wire.was_full;
+            wire.watch.wrote(&slice[..carried], is_prompt, now_ms, &self.limits, &mut self.seen);
+            left -= part;
         }
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
@@ -431,8 +378,12 @@ impl Sockets for Net {
 
     fn close(&mut self, client: ClientKey) {
         self.deeds += 1;
+        let is_prompt = self.is_prompt() && !self.is_draining;
         let Some(number) = self.keys.remove(&client) else { panic!("{client:?} is closed once") };
         let wire = &mut self.wires[number];
+        if !wire.is_broken {
+            wire.watch.dropped(is_prompt && !wire.was_full, self.turned_ms, &self.limits, &mut self.seen);
+        }
         wire.key = None;
         wire.is_closed = true;
         wire.down_ended = true;

@@ -2,8 +2,9 @@
 
 use crate::clients::{Habits, Reads};
 use crate::laws::Room;
+use crate::plan::Plan;
 use crate::random::Random;
-use crate::world::{Plan, World};
+use crate::world::World;
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{CloseCode, Closure, Status};
 
@@ -23,6 +24,34 @@ fn a_place_that_falls_free_while_the_door_is_crowded_is_taken_without_a_spin() {
     world.clients[first].leave(0);
     world.settle();
     assert!(world.clients[waiting].is_open(), "there is room for it");
+}
+
+#[test]
+fn a_silent_client_is_pinged_once_an_interval_and_closed_once_and_let_go_once_to_the_millisecond() {
+    for clock_ms in [0, u64::from(u32::MAX) - 1_700] {
+        let mut world = World::new(Plan { clock_ms, ..Plan::calm(1) }, Random::new(1));
+        let silent = world.join(Habits::quiet());
+        world.settle();
+        world.clients[silent].habits.dies_after = Some(0);
+        let mut written_ms = Vec::new();
+        let mut gone_ms = Vec::new();
+        for now_ms in 1..=8_000 {
+            let before = world.totals();
+            world.advance_clock(1);
+            while world.turn(0) {}
+            let after = world.totals();
+            written_ms.extend((after.bytes_written > before.bytes_written).then_some(now_ms));
+            gone_ms.extend((after.connections_open < before.connections_open).then_some(now_ms));
+        }
+        // The calm plan's limits: a Ping every 800 ms, idle after 3,000, 600 ms to close.
+        assert_eq!(written_ms, [800, 1_600, 2_400, 3_000]);
+        assert_eq!(gone_ms, [3_600]);
+        let deeds = world.deeds();
+        assert_eq!(
+            (deeds["pings_seen"], deeds["idle_timeouts_seen"], deeds["close_timeouts_seen"]),
+            (3, 1, 1)
+        );
+    }
 }
 
 #[test]

@@ -4,10 +4,13 @@
 //! The shards run the server's own code: [`EventLoop`] with [`Mesh`]. A shard whose loop sleeps is let run only when
 //! an event, a wake or its timeout would end that sleep, so that a lost wake-up stays lost.
 
-use crate::clients::{Attack, Client, Habits, Pace, Reads};
+use crate::bounds::Bounds;
+use crate::clients::{Attack, Client, Habits, Pace};
 use crate::laws::{AtRest, Laws, Room};
 use crate::network::{Flag, Net};
+use crate::plan::Plan;
 use crate::random::Random;
+use crate::timers::{Deeds, count};
 use fanwire::config::Config;
 use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
 use fanwire::limits::{self, Limits};
@@ -21,109 +24,14 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-/// Milliseconds for which a shard that could run may be kept from it while time passes.
-const STARVED_MS_MAX: u64 = 300;
+/// A stall that is counted as a long one: longer than the server takes to send a Ping.
+const LONG_STALL_MS: u64 = 1_000;
 
 /// Turns in a row that do not wait and get nothing done, before we call it a spin.
 const IDLE_TURNS_MAX: u32 = 16;
 
 /// Rounds in which everyone acts until nobody has anything to do.
 const ROUNDS_MAX: usize = 50_000;
-
-/// What kind of world it is.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub shards: usize,
-    pub channels: usize,
-    /// Clients that ever come.
-    pub clients_max: usize,
-    pub steps: usize,
-    /// The longest that time passes in one step.
-    pub pause_ms_max: usize,
-    /// How many of the clients behave badly.
-    pub bad_percent: usize,
-    pub has_faults: bool,
-    /// When the server is told to drain, if that is before the end.
-    pub drains_at: Option<usize>,
-    pub payload_bytes_max: usize,
-    pub capacities: &'static [usize],
-    pub clock_ms: u64,
-    pub config: Config,
-}
-
-impl Plan {
-    /// A calm world with this many shards and one channel, for scenarios.
-    pub fn calm(shards: usize) -> Plan {
-        let limits = Limits {
-            message_bytes_max: 1024,
-            outbox_bytes_max: 16 << 10,
-            handshake_timeout_ms: 2_000,
-            ping_interval_ms: 800,
-            idle_timeout_ms: 3_000,
-            close_timeout_ms: 600,
-        };
-        Plan {
-            shards,
-            channels: 1,
-            clients_max: usize::MAX,
-            steps: 0,
-            pause_ms_max: 1,
-            bad_percent: 0,
-            has_faults: false,
-            drains_at: None,
-            payload_bytes_max: 1024,
-            capacities: &[1 << 16],
-            clock_ms: 0,
-            config: Config { limits, echo: true, ..Config::default() },
-        }
-    }
-
-    /// Chance decides about everything.
-    pub fn of(random: &mut Random) -> Plan {
-        let steps = random.within(50..=900);
-        let clients_max = random.within(1..=25);
-        let limits = Limits {
-            message_bytes_max: 1024,
-            outbox_bytes_max: random.pick(&[1034, 2048, 4096, 16 << 10, 64 << 10]),
-            handshake_timeout_ms: 2_000,
-            ping_interval_ms: random.pick(&[0, 800, 800]),
-            idle_timeout_ms: 3_000,
-            close_timeout_ms: 600,
-        };
-        let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
-        Plan {
-            shards: random.within(1..=4),
-            channels: random.within(1..=3),
-            clients_max,
-            steps,
-            pause_ms_max: random.pick(&[5, 40, 400]),
-            bad_percent: random.pick(&[0, 10, 40, 80]),
-            has_faults: random.chance(60),
-            drains_at: random.chance(40).then(|| random.below(steps)),
-            payload_bytes_max: random.pick(&[30, 300, 1024]),
-            capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
-            clock_ms: random.pick(&[0, 1_000, u64::from(u32::MAX) - 2_000]),
-            config: Config { limits, connections_max, echo: true, ..Config::default() },
-        }
-    }
-
-    /// More subscribers than one turn writes.
-    pub fn crowd(random: &mut Random) -> Plan {
-        let clients_max = random.within(260..=400);
-        let plan = Plan::of(random);
-        Plan {
-            shards: random.within(1..=2),
-            channels: random.within(1..=2),
-            clients_max,
-            steps: 2 * clients_max,
-            pause_ms_max: 5,
-            drains_at: random.chance(50).then(|| random.below(2 * clients_max)),
-            capacities: &[4_096],
-            config: Config { connections_max: 1_000, ..plan.config },
-            ..plan
-        }
-    }
-}
 
 /// Shards, clients and a clock.
 pub struct World {
@@ -138,6 +46,8 @@ pub struct World {
     pub laws: Laws,
     /// When the drain began, what had been accepted of each client by then, and how many had come.
     drain: Option<(u64, BTreeMap<usize, u32>, usize)>,
+    /// What has happened that a run of chance might miss.
+    seen: Deeds,
 }
 
 /// One shard, its loop, and how the scheduler treats it.
@@ -153,7 +63,8 @@ struct Sim {
 impl World {
     pub fn new(plan: Plan, mut random: Random) -> World {
         let flags: Vec<Flag> = (0..plan.shards).map(|_| Flag::default()).collect();
-        let mesh = Arc::new(Mesh::new(flags.clone(), plan.config.connections_max));
+        let mesh = Mesh::new(flags.clone(), plan.config.connections_max);
+        let mesh = Arc::new(mesh.with_mailbox_bytes_mark(plan.mailbox_bytes_mark));
         let config = Arc::new(plan.config.clone());
         let seed = HashSeed(random.next(), random.next());
         let shards = (0..plan.shards)
@@ -163,7 +74,9 @@ impl World {
                 let counters = Arc::new(Counters::default());
                 let shard = Shard::new(place, counters.clone(), Time(plan.clock_ms as u32));
                 let listeners = random.within(1..=2);
-                let mut net = Net::new(listeners, flags[number].clone(), random.fork(), plan.clock_ms);
+                let flag = flags[number].clone();
+                let limits = plan.config.limits.clone();
+                let mut net = Net::new(listeners, flag, random.fork(), plan.clock_ms, limits);
                 net.is_rough = plan.has_faults;
                 let event_loop = EventLoop::new(shard, net, mesh.clone());
                 Sim { event_loop, counters, starved_steps: 0, ran_ms: plan.clock_ms, is_drained: false }
@@ -179,6 +92,7 @@ impl World {
             clients: Vec::new(),
             laws: Laws::default(),
             drain: None,
+            seen: Deeds::new(),
             plan,
         }
     }
@@ -187,9 +101,17 @@ impl World {
 
     /// From the first client to the last shard's end.
     pub fn run(&mut self) {
+        for _ in 0..self.plan.crowd {
+            // All on one shard, so that it has more to write than a turn writes.
+            let habits = self.plan.habits(&mut self.random);
+            self.join_at(0, habits);
+        }
         for step in 0..self.plan.steps {
             if self.plan.drains_at == Some(step) {
                 self.order_drain();
+            }
+            if self.random.is_used_up() {
+                break;
             }
             self.step();
         }
@@ -220,7 +142,7 @@ impl World {
                 self.act(client, Pace::Chance);
             }
             45..95 if self.clients.len() < self.plan.clients_max => {
-                let habits = self.habits();
+                let habits = self.plan.habits(&mut self.random);
                 self.join(habits);
             }
             95..98 => {
@@ -263,57 +185,16 @@ impl World {
     /// A client connects.
     pub fn join_at(&mut self, shard: usize, habits: Habits) -> usize {
         let capacity = self.random.pick(self.plan.capacities);
-        let wire = self.shards[shard].event_loop.sockets().connect(capacity);
+        let cut = self.plan.cut(&mut self.random);
+        let wire = self.shards[shard].event_loop.sockets().connect(capacity, cut);
         if self.shards[shard].is_drained {
             self.shards[shard].event_loop.sockets().wire(wire).reset();
         }
-        let client = Client::new(habits, (shard, wire), self.clock_ms, &mut self.laws, &mut self.random);
+        let target = Client::target(habits.room, habits.without_own, self.seed.0);
+        let place = (shard, wire);
+        let client = Client::new(habits, target, place, self.clock_ms, &mut self.laws, &mut self.random);
         self.clients.push(client);
         self.clients.len() - 1
-    }
-
-    fn habits(&mut self) -> Habits {
-        let random = &mut self.random;
-        let good = Habits {
-            room: Room::Channel(random.below(self.plan.channels)),
-            without_own: random.chance(25),
-            reads: Reads::All,
-            talks_percent: random.pick(&[0, 10, 50]),
-            publications_max: 60,
-            payload_bytes_max: self.plan.payload_bytes_max,
-            is_hasty: random.chance(20),
-            leaves_after: random.chance(25).then(|| random.within(3..=60) as u32),
-            breaks_after: None,
-            dies_after: None,
-            attack: None,
-        };
-        if !random.chance(self.plan.bad_percent) {
-            let is_echo = random.chance(10);
-            return if is_echo { Habits { room: Room::Echo(0), without_own: false, ..good } } else { good };
-        }
-        let acts = random.within(0..=60) as u32;
-        match random.below(8) {
-            0 => Habits { reads: Reads::Little, ..good },
-            1 => Habits { reads: Reads::LittleUntil(acts), ..good },
-            2 => Habits { reads: Reads::LittleUntil(0), leaves_after: None, ..good },
-            3 => Habits { breaks_after: Some(acts), ..good },
-            4 => Habits { dies_after: Some(acts), ..good },
-            5 => Habits {
-                room: Room::Echo(0),
-                without_own: false,
-                reads: Reads::LittleUntil(acts),
-                talks_percent: 90,
-                publications_max: 1_000,
-                ..good
-            },
-            6 => Habits {
-                attack: Some(Attack::PingFlood),
-                reads: Reads::LittleUntil(acts),
-                leaves_after: None,
-                ..good
-            },
-            _ => Habits { attack: Some(random.pick(&Attack::ALL)), leaves_after: None, ..good },
-        }
     }
 
     /// Lets everyone act until nobody has anything to do. No time passes.
@@ -342,7 +223,7 @@ impl World {
         }
         for shard in 0..self.shards.len() {
             let sim = &self.shards[shard];
-            if sim.starved_steps == 0 || self.clock_ms + ms > sim.ran_ms + STARVED_MS_MAX {
+            if sim.starved_steps == 0 || self.clock_ms + ms > sim.ran_ms + self.plan.stall_ms_max {
                 self.turn(shard);
             }
         }
@@ -442,28 +323,72 @@ impl World {
 
     /// Lets a shard turn, unless it sleeps. Returns whether it did.
     pub fn turn(&mut self, shard: usize) -> bool {
+        let is_full = self.is_a_mailbox_full();
+        let may_read = self.mesh.may_read();
         let sim = &mut self.shards[shard];
         if sim.is_drained || !sim.event_loop.sockets().is_roused() {
             sim.ran_ms = self.clock_ms;
             return false;
         }
         match sim.event_loop.turn() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                sim.event_loop.sockets().check_sleep();
+                return false;
+            }
             Err(error) => panic!("sockets here fail only by falling asleep: {error}"),
             Ok(progress) => sim.is_drained = progress == Progress::Drained,
         }
+        if self.clock_ms > sim.ran_ms + LONG_STALL_MS {
+            count(&mut self.seen, "long_stalls");
+        }
         sim.ran_ms = self.clock_ms;
         sim.event_loop.shard().check_invariants();
+        if sim.event_loop.shard().is_ahead() {
+            count(&mut self.seen, "fan_outs_behind");
+        }
         let net = sim.event_loop.sockets();
-        net.turned();
+        net.turned(may_read);
         assert!(net.idle_turns < IDLE_TURNS_MAX, "a loop that has nothing to do waits");
+        if is_full {
+            count(&mut self.seen, "turns_with_a_full_mailbox");
+            assert_eq!(net.bytes_read_in_turn, 0, "nobody reads sockets while a mailbox is over the mark");
+        }
         if sim.is_drained {
             assert!(self.drain.is_some(), "only a drain ends a loop");
             assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held at the end");
         }
         let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
         assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
+        self.check_bounds(shard);
         true
+    }
+
+    fn is_a_mailbox_full(&self) -> bool {
+        let mut mailboxes =
+            (0..self.shards.len()).map(|shard| self.mesh.mailbox_bytes(ShardId(shard as u16)));
+        mailboxes.any(|bytes| bytes >= self.plan.mailbox_bytes_mark)
+    }
+
+    /// After a turn, nothing is larger than the limits allow.
+    fn check_bounds(&mut self, shard: usize) {
+        let bounds = Bounds::new(&self.plan, self.clients.len());
+        for number in 0..self.shards.len() {
+            let bytes = self.mesh.mailbox_bytes(ShardId(number as u16));
+            assert!(bytes <= bounds.mailbox_bytes, "a mailbox is bounded: {bytes} bytes, {bounds:?}");
+        }
+        let event_loop = &mut self.shards[shard].event_loop;
+        let (logs, all) = (event_loop.shard().log_bytes(), event_loop.shard().bytes_retained());
+        assert!(logs <= bounds.log_bytes as u64, "logs are bounded: {logs} bytes, {bounds:?}");
+        assert!(all <= bounds.shard_bytes as u64, "what a shard holds is bounded: {all} bytes, {bounds:?}");
+        let (own, unfinished) = event_loop.shard().most_of_a_client();
+        assert!(own <= bounds.own_bytes, "an outbox is bounded: {own} bytes, {bounds:?}");
+        assert!(
+            unfinished <= bounds.unfinished_bytes,
+            "what is not whole is bounded: {unfinished} bytes, {bounds:?}"
+        );
+        let net = event_loop.sockets();
+        assert!(net.bytes_read_in_turn <= bounds.read_bytes, "a turn reads only so much: {bounds:?}");
+        assert!(net.writes_in_turn <= limits::WRITES_PER_TURN_MAX, "a turn writes only so often");
     }
 
     /// Lets a client act. Returns whether anything came of it.
@@ -512,8 +437,9 @@ impl World {
         let is_full = self.config.connections_max < self.clients.len();
         let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
         let closure = client.closure.as_ref().expect("it ended");
+        let is_strange = client.habits.attack == Some(Attack::AnyRequest);
         assert!(
-            !matches!(closure, Closure::Failed(_) | Closure::Refused(_)),
+            is_strange || !matches!(closure, Closure::Failed(_) | Closure::Refused(_)),
             "the server keeps to the protocol: {closure:?} {client:?}"
         );
         if !client.is_good() {
@@ -585,7 +511,9 @@ impl World {
 
     /// Where a channel is at home.
     pub fn home_of(&self, channel: usize) -> usize {
-        let name = ChannelName::new(&format!("room-{channel}")).expect("a good name");
+        let target = Client::target(Room::Channel(channel), false, self.seed.0);
+        let name = target.strip_prefix("/ws/").map(ChannelName::new);
+        let name = name.and_then(Result::ok).expect("a good name");
         home_of(&name, self.shards.len(), self.seed)
     }
 
@@ -599,6 +527,20 @@ impl World {
         let client = &mut self.clients[client];
         (client.has_broken, client.is_gone) = (true, true);
         self.shards[client.shard].event_loop.sockets().wire(client.wire).reset();
+    }
+
+    /// What has happened: what the shards count, and what only the world sees.
+    pub fn deeds(&mut self) -> Deeds {
+        let mut deeds: Deeds = self.totals().iter().collect();
+        for sim in &mut self.shards {
+            let seen = sim.event_loop.sockets().seen.iter();
+            seen.for_each(|(deed, times)| *deeds.entry(deed).or_default() += times);
+        }
+        deeds.extend(&self.seen);
+        self.clients.iter().filter_map(|client| client.cut_within).for_each(|deed| count(&mut deeds, deed));
+        let wraps = (self.plan.clock_ms as u32) > (self.clock_ms as u32);
+        deeds.insert("clocks_wrapped", u64::from(wraps));
+        deeds
     }
 
     /// What all shards have counted.

@@ -1,0 +1,65 @@
+//! How much memory peers may make the server hold: [`Bounds`], computed from its limits and from how many clients,
+//! channels and shards there are, and from nothing that was measured.
+
+use crate::plan::Plan;
+use fanwire::hub::Mark;
+use fanwire::limits::{self, Limits};
+use fanwire::pages;
+use fanwire::protocol::FrameHeader;
+use fanwire::shard::mail::Mail;
+
+/// Bytes of the shortest frame that a client sends: header, key, no payload.
+const CLIENT_FRAME_BYTES_MIN: usize = 6;
+
+/// What must never be exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes that one turn reads.
+    pub read_bytes: usize,
+    /// In one mailbox.
+    pub mailbox_bytes: usize,
+    /// In all logs of a shard.
+    pub log_bytes: usize,
+    /// Of one client's own, not yet written.
+    pub own_bytes: usize,
+    /// That one client has sent of something that is not whole yet.
+    pub unfinished_bytes: usize,
+    /// In a shard, all in all.
+    pub shard_bytes: usize,
+}
+
+impl Bounds {
+    /// The bounds of a world to which so many clients have come.
+    pub fn new(plan: &Plan, clients: usize) -> Bounds {
+        let Limits { message_bytes_max, outbox_bytes_max, .. } = plan.config.limits;
+        let read_bytes = limits::READ_BYTES_PER_TURN_MAX.min(outbox_bytes_max / 2).max(1);
+        let frame_bytes = message_bytes_max + FrameHeader::LEN_MAX;
+        // A turn publishes what it reads; and messages whose last fragment came, and what stood behind requests.
+        let turn_bytes = read_bytes + clients * (message_bytes_max + read_bytes);
+        // Others may still be in a turn when a mailbox comes over the mark. Besides publications there is mail about
+        // interest in channels, and barriers.
+        let rooms = plan.channels + 1;
+        let publications = turn_bytes / CLIENT_FRAME_BYTES_MIN;
+        let turn_mail_bytes = turn_bytes
+            + publications * (size_of::<Mail>() + size_of::<Mark>())
+            + (3 * rooms + 2) * size_of::<Mail>();
+        let filling_bytes = plan.mailbox_bytes_mark + plan.shards * turn_mail_bytes;
+        // What waits in all mailboxes for homes may become segments, and all of these may be for one shard.
+        let mailbox_bytes = (plan.shards + 1) * filling_bytes;
+        let mail_bytes = if plan.shards == 1 { 0 } else { mailbox_bytes };
+        // Who lags more is closed when a lap comes to it; laps that are behind stop all reading; a cursor holds on to
+        // the whole of its chunk.
+        let ahead_bytes = limits::LOG_AHEAD_BYTES_MARK.min(outbox_bytes_max / 2);
+        let log_bytes = rooms * (outbox_bytes_max + ahead_bytes + limits::CHUNK_BYTES_MAX + frame_bytes)
+            + turn_bytes
+            + mail_bytes;
+        // Beyond the mark no more is read, but a read turns into answers, a torn frame goes before them, and a response
+        // or a Close frame behind. Buffers grow by doubling.
+        let own_bytes = limits::OWN_BYTES_MARK + read_bytes + 2 * frame_bytes + pages::CHAT.len() + 1024;
+        let head_bytes = 2 * limits::REQUEST_HEAD_BYTES_MAX;
+        let message_bytes = 2 * (message_bytes_max + 2 * limits::CONTROL_PAYLOAD_BYTES_MAX);
+        let unfinished_bytes = head_bytes.max(2 * read_bytes).max(message_bytes);
+        let shard_bytes = log_bytes + clients * (own_bytes + unfinished_bytes) + turn_bytes + mail_bytes;
+        Bounds { read_bytes, mailbox_bytes, log_bytes, own_bytes, unfinished_bytes, shard_bytes }
+    }
+}

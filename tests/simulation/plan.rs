@@ -1,0 +1,212 @@
+//! What kind of world a run is in, and what kind of clients come: [`Plan`].
+
+use crate::clients::{Attack, Habits, Reads};
+use crate::laws::Room;
+use crate::random::Random;
+use crate::wire::Cut;
+use fanwire::config::Config;
+use fanwire::limits::{self, Limits};
+
+/// When 32 bits of milliseconds wrap, and when the first of them changes.
+const WRAP_MS: u64 = 1 << 32;
+const SIGN_CHANGES_MS: u64 = 1 << 31;
+
+/// What kind of world it is.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub shards: usize,
+    pub channels: usize,
+    /// Clients that are there at the start.
+    pub crowd: usize,
+    /// Clients that ever come.
+    pub clients_max: usize,
+    pub steps: usize,
+    /// The longest that time passes in one step.
+    pub pause_ms_max: usize,
+    /// The longest that a shard which could run is kept from it.
+    pub stall_ms_max: u64,
+    /// How many of the clients behave badly.
+    pub bad_percent: usize,
+    /// How many of the connections the network loses, somewhere.
+    pub cut_percent: usize,
+    pub has_faults: bool,
+    /// When the server is told to drain, if that is before the end.
+    pub drains_at: Option<usize>,
+    pub payload_bytes_max: usize,
+    pub capacities: &'static [usize],
+    pub mailbox_bytes_mark: usize,
+    pub clock_ms: u64,
+    pub config: Config,
+}
+
+/// Milliseconds for which a shard that could run may be kept from it while time passes, as a rule.
+const STALL_MS: u64 = 300;
+
+impl Plan {
+    /// A calm world with this many shards and one channel, for scenarios.
+    pub fn calm(shards: usize) -> Plan {
+        let limits = Limits {
+            message_bytes_max: 1024,
+            outbox_bytes_max: 16 << 10,
+            handshake_timeout_ms: 2_000,
+            ping_interval_ms: 800,
+            idle_timeout_ms: 3_000,
+            close_timeout_ms: 600,
+        };
+        Plan {
+            shards,
+            channels: 1,
+            crowd: 0,
+            clients_max: usize::MAX,
+            steps: 0,
+            pause_ms_max: 1,
+            stall_ms_max: STALL_MS,
+            bad_percent: 0,
+            cut_percent: 0,
+            has_faults: false,
+            drains_at: None,
+            payload_bytes_max: 1024,
+            capacities: &[1 << 16],
+            mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
+            clock_ms: 0,
+            config: Config { limits, echo: true, ..Config::default() },
+        }
+    }
+
+    /// Chance decides about everything.
+    pub fn of(random: &mut Random) -> Plan {
+        let steps = random.within(50..=900);
+        let clients_max = random.within(1..=25);
+        // Where nobody is called idle soon, time may pass in larger steps, and workers may stall for longer.
+        let (idle_timeout_ms, pause_ms_max) =
+            random.pick(&[(3_000, 5), (3_000, 40), (3_000, 400), (20_000, 3_000)]);
+        let limits = Limits {
+            message_bytes_max: 1024,
+            outbox_bytes_max: random.pick(&[1034, 2048, 4096, 16 << 10, 64 << 10]),
+            handshake_timeout_ms: 2_000,
+            ping_interval_ms: random.pick(&[0, 800, 800]),
+            idle_timeout_ms,
+            close_timeout_ms: 600,
+        };
+        let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
+        Plan {
+            shards: random.within(1..=4),
+            channels: random.within(1..=3),
+            crowd: 0,
+            clients_max,
+            steps,
+            pause_ms_max,
+            stall_ms_max: longest_stall_ms(&limits, pause_ms_max),
+            bad_percent: random.pick(&[0, 10, 40, 80]),
+            cut_percent: random.pick(&[0, 0, 10, 30]),
+            has_faults: random.chance(60),
+            drains_at: random.chance(40).then(|| random.below(steps)),
+            payload_bytes_max: random.pick(&[30, 300, 1024]),
+            capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
+            mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 10_000, 1_000]),
+            clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
+            config: Config { limits, connections_max, echo: true, ..Config::default() },
+        }
+    }
+
+    /// A small world, so that a fuzzer tries many. It lasts as long as its script.
+    pub fn scripted(random: &mut Random) -> Plan {
+        let plan = Plan::of(random);
+        let clients_max = 8;
+        let connections_max = plan.config.connections_max.min(random.pick(&[2, 1_000]));
+        Plan {
+            clients_max,
+            steps: 1_000,
+            drains_at: random.chance(40).then(|| random.below(200)),
+            config: Config { connections_max, ..plan.config },
+            ..plan
+        }
+    }
+
+    /// More subscribers than one turn writes.
+    pub fn crowd(random: &mut Random) -> Plan {
+        let crowd = random.within(260..=400);
+        let plan = Plan::of(random);
+        Plan {
+            shards: random.within(1..=2),
+            channels: 1,
+            crowd,
+            clients_max: crowd + 20,
+            steps: crowd,
+            pause_ms_max: 5,
+            bad_percent: random.pick(&[0, 10]),
+            drains_at: random.chance(50).then(|| random.below(crowd)),
+            capacities: &[4_096],
+            config: Config { connections_max: 1_000, ..plan.config },
+            ..plan
+        }
+    }
+
+    /// How the next client behaves.
+    pub fn habits(&self, random: &mut Random) -> Habits {
+        let good = Habits {
+            room: Room::Channel(random.below(self.channels)),
+            without_own: random.chance(25),
+            reads: Reads::All,
+            talks_percent: random.pick(&[0, 10, 50]),
+            publications_max: 60,
+            payload_bytes_max: self.payload_bytes_max,
+            is_hasty: random.chance(20),
+            leaves_after: random.chance(25).then(|| random.within(3..=60) as u32),
+            breaks_after: None,
+            dies_after: None,
+            attack: None,
+        };
+        if !random.chance(self.bad_percent) {
+            let is_echo = random.chance(10);
+            return if is_echo { Habits { room: Room::Echo(0), without_own: false, ..good } } else { good };
+        }
+        let acts = random.within(0..=60) as u32;
+        match random.below(9) {
+            0 => Habits { reads: Reads::Little, ..good },
+            1 => Habits { reads: Reads::LittleUntil(acts), ..good },
+            2 => Habits { reads: Reads::LittleUntil(0), leaves_after: None, ..good },
+            3 => Habits { breaks_after: Some(acts), ..good },
+            4 => Habits { dies_after: Some(acts), ..good },
+            5 => Habits {
+                room: Room::Echo(0),
+                without_own: false,
+                reads: Reads::LittleUntil(acts),
+                talks_percent: 90,
+                publications_max: 1_000,
+                ..good
+            },
+            6 => Habits {
+                attack: Some(Attack::PingFlood),
+                reads: Reads::LittleUntil(acts),
+                leaves_after: None,
+                ..good
+            },
+            // What a stranger says may be a message, and is nothing that the others could make sense of.
+            7 => Habits {
+                room: Room::Strangers,
+                attack: Some(random.pick(&[Attack::AnyFrames, Attack::AnyRequest])),
+                leaves_after: None,
+                ..good
+            },
+            _ => Habits { attack: Some(random.pick(&Attack::IN_CHANNELS)), leaves_after: None, ..good },
+        }
+    }
+
+    /// Where the network loses the next connection, if it does: often in its first bytes, which are its handshake.
+    pub fn cut(&self, random: &mut Random) -> Option<Cut> {
+        if !random.chance(self.cut_percent) {
+            return None;
+        }
+        let at = 1 + random.pick(&[300, 3_000]);
+        let at = 1 + random.below(at);
+        Some(if random.chance(50) { Cut::Up(at) } else { Cut::Down(at) })
+    }
+}
+
+/// How long a shard may stall with nobody who is good becoming idle by it: it was pinged in time or is so at once, and
+/// then the shard may stall again, but what has come by then is read first.
+fn longest_stall_ms(limits: &Limits, pause_ms_max: usize) -> u64 {
+    let busy_ms = u64::from(limits.ping_interval_ms) + 3 * pause_ms_max as u64;
+    u64::from(limits.idle_timeout_ms).saturating_sub(busy_ms).max(STALL_MS)
+}
