@@ -13,6 +13,7 @@ const CLIENT_FRAME_BYTES_MIN: usize = 6;
 
 /// What must never be exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "they say their unit")]
 pub struct Bounds {
     /// Bytes that one turn reads.
     pub read_bytes: usize,

@@ -94,7 +94,9 @@ fn the_laws_hold_whatever_happens() {
                     let done = runs::of_seed(seed);
                     drop(announced);
                     let mut deeds = deeds.lock().expect("nobody failed with it");
-                    done.iter().for_each(|(deed, times)| *deeds.entry(deed).or_default() += times);
+                    for (deed, times) in done {
+                        *deeds.entry(deed).or_default() += times;
+                    }
                 }
             });
         }

@@ -1,4 +1,4 @@
-//! The source of choices: a seed (SplitMix64), or a fuzzer's bytes for as long as there are any.
+//! The source of choices: a seed (`SplitMix64`), or a fuzzer's bytes for as long as there are any.
 //!
 //! The same seed, or the same bytes, make the same run on every machine. A choice among few takes one byte, so that a
 //! byte more or less changes one choice and leaves the others. What nobody has to choose (keys, what a fork gives) is

@@ -533,8 +533,9 @@ impl World {
     pub fn deeds(&mut self) -> Deeds {
         let mut deeds: Deeds = self.totals().iter().collect();
         for sim in &mut self.shards {
-            let seen = sim.event_loop.sockets().seen.iter();
-            seen.for_each(|(deed, times)| *deeds.entry(deed).or_default() += times);
+            for (deed, times) in &sim.event_loop.sockets().seen {
+                *deeds.entry(deed).or_default() += times;
+            }
         }
         deeds.extend(&self.seen);
         self.clients.iter().filter_map(|client| client.cut_within).for_each(|deed| count(&mut deeds, deed));
