@@ -128,10 +128,10 @@ impl Plan {
         let crowd = random.within(260..=400);
         let plan = Plan::of(random);
         Plan {
-            shards: random.within(1..=2),
+            shards: random.pick(&[1, 2, 2, 3]),
             channels: 1,
             crowd,
-            clients_max: crowd + 20,
+            clients_max: crowd + 30,
             steps: crowd,
             pause_ms_max: 5,
             bad_percent: random.pick(&[0, 10]),

@@ -6,7 +6,7 @@ use crate::timers::Deeds;
 use crate::world::World;
 
 /// One in so many runs has a crowd.
-const CROWD_EVERY: u64 = 100;
+const CROWD_EVERY: u64 = 50;
 
 /// The run that a seed makes; what happened in it.
 pub fn of_seed(seed: u64) -> Deeds {

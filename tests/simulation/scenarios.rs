@@ -247,6 +247,27 @@ fn a_stalled_home_stops_all_reading_at_the_mark_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_stalled_listener_stops_all_reading_at_the_mark_and_nothing_is_lost() {
+    let mut plan = Plan::calm(2);
+    plan.mailbox_bytes_mark = 20_000;
+    let mut world = World::new(plan, Random::new(1));
+    let home = world.home_of(0);
+    let publisher = world.join_at(home, Habits::quiet());
+    let listener = world.join_at(1 - home, Habits::quiet());
+    world.settle();
+    for _ in 0..40 {
+        world.say(publisher, 1_000);
+        world.act_fully(publisher);
+        while world.turn(home) {}
+    }
+    assert!(!world.may_read(), "the listener's mailbox is too full");
+    assert!((15_000..22_000).contains(&world.totals().bytes_read), "segments are what fills it");
+    world.settle();
+    world.check_rest();
+    assert!(world.clients[listener].is_open() && world.totals().publications == 40);
+}
+
+#[test]
 fn a_fan_out_that_is_behind_stops_all_reading_and_nobody_is_slow_who_only_waits_for_us() {
     let mut plan = Plan::calm(2);
     plan.capacities = &[8 << 10];

@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// A stall that is counted as a long one: longer than the server takes to send a Ping.
 const LONG_STALL_MS: u64 = 1_000;
 
+/// Clients that talk to a crowd from another shard.
+const GUESTS: usize = 12;
+
 /// Turns in a row that do not wait and get nothing done, before we call it a spin.
 const IDLE_TURNS_MAX: u32 = 16;
 
@@ -105,6 +108,11 @@ impl World {
             // All on one shard, so that it has more to write than a turn writes.
             let habits = self.plan.habits(&mut self.random);
             self.join_at(0, habits);
+        }
+        for _ in 0..self.plan.crowd.min(GUESTS) {
+            // Elsewhere, so that somebody sleeps and is to be told when reading goes on.
+            let habits = self.plan.habits(&mut self.random);
+            self.join_at(self.shards.len() - 1, Habits { talks_percent: 50, ..habits });
         }
         for step in 0..self.plan.steps {
             if self.plan.drains_at == Some(step) {
@@ -280,6 +288,9 @@ impl World {
             if client.habits.attack.is_none() {
                 accepted.insert(client.number, self.laws.said_within(client.number, wire.bytes_read));
             }
+        }
+        for sim in &mut self.shards {
+            sim.event_loop.sockets().is_draining = true;
         }
         self.drain = Some((self.clock_ms, accepted, self.clients.len()));
         for shard in 0..self.shards.len() {
