@@ -229,6 +229,15 @@ impl Client {
         self.habits.dies_after.is_some_and(|after| self.acts >= after)
     }
 
+    /// Who still reads a little reads all from here on: there is no end to how long a little can take.
+    pub fn hurry(&mut self) {
+        if matches!(self.habits.reads, Reads::LittleUntil(acts) if self.acts < acts)
+            || self.habits.reads == Reads::Little
+        {
+            self.habits.reads = Reads::All;
+        }
+    }
+
     /// Starts the closing handshake.
     pub fn leave(&mut self, now_ms: u64) {
         if self.is_open() {

@@ -49,7 +49,7 @@ use timers::Deeds;
 const SEEDS: u64 = 3_000;
 
 /// What runs of chance come upon, besides what the server counts.
-const SEEN: [&str; 13] = [
+const SEEN: [&str; 14] = [
     "pings_seen",
     "idle_timeouts_seen",
     "handshake_timeouts_seen",
@@ -61,6 +61,7 @@ const SEEN: [&str; 13] = [
     "cut_within_a_servers_frame",
     "turns_with_a_full_mailbox",
     "fan_outs_behind",
+    "logs_of_several_chunks",
     "long_stalls",
     "clocks_wrapped",
 ];

@@ -33,6 +33,8 @@ pub struct Plan {
     /// When the server is told to drain, if that is before the end.
     pub drains_at: Option<usize>,
     pub payload_bytes_max: usize,
+    /// How often one client speaks.
+    pub publications_max: u32,
     pub capacities: &'static [usize],
     pub mailbox_bytes_mark: usize,
     pub clock_ms: u64,
@@ -66,6 +68,7 @@ impl Plan {
             has_faults: false,
             drains_at: None,
             payload_bytes_max: 1024,
+            publications_max: 60,
             capacities: &[1 << 16],
             mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
             clock_ms: 0,
@@ -75,6 +78,25 @@ impl Plan {
 
     /// Chance decides about everything.
     pub fn of(random: &mut Random) -> Plan {
+        let plan = Plan::of_small_messages(random);
+        if random.chance(90) {
+            return plan;
+        }
+        // Messages that fill a log's chunk, or are large enough to be shared between shards.
+        let bytes = 30_000;
+        let outbox_bytes_max = random.pick(&[bytes + 10, 100_000, 300_000]);
+        let limits = Limits { message_bytes_max: bytes, outbox_bytes_max, ..plan.config.limits };
+        Plan {
+            payload_bytes_max: bytes,
+            publications_max: 12,
+            capacities: &[4_096, 1 << 16],
+            mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 100_000]),
+            config: Config { limits, ..plan.config },
+            ..plan
+        }
+    }
+
+    fn of_small_messages(random: &mut Random) -> Plan {
         let steps = random.within(50..=900);
         let clients_max = random.within(1..=25);
         // Where nobody is called idle soon, time may pass in larger steps, and workers may stall for longer.
@@ -102,6 +124,7 @@ impl Plan {
             has_faults: random.chance(60),
             drains_at: random.chance(40).then(|| random.below(steps)),
             payload_bytes_max: random.pick(&[30, 300, 1024]),
+            publications_max: 60,
             capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
             mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 10_000, 1_000]),
             clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
@@ -149,7 +172,7 @@ impl Plan {
             without_own: random.chance(25),
             reads: Reads::All,
             talks_percent: random.pick(&[0, 10, 50]),
-            publications_max: 60,
+            publications_max: self.publications_max,
             payload_bytes_max: self.payload_bytes_max,
             is_hasty: random.chance(20),
             leaves_after: random.chance(25).then(|| random.within(3..=60) as u32),
@@ -173,7 +196,7 @@ impl Plan {
                 without_own: false,
                 reads: Reads::LittleUntil(acts),
                 talks_percent: 90,
-                publications_max: 1_000,
+                publications_max: 16 * self.publications_max,
                 ..good
             },
             6 => Habits {

@@ -256,6 +256,7 @@ impl World {
         let patience_ms =
             limits::ACCEPT_RETRY_MS + 2 * (handshake_timeout_ms + idle_timeout_ms + close_timeout_ms);
         let until_ms = self.clock_ms + u64::from(patience_ms);
+        self.clients.iter_mut().for_each(Client::hurry);
         loop {
             for client in &mut self.clients {
                 client.leave(self.clock_ms);
@@ -389,6 +390,9 @@ impl World {
         }
         let event_loop = &mut self.shards[shard].event_loop;
         let (logs, all) = (event_loop.shard().log_bytes(), event_loop.shard().bytes_retained());
+        if logs > 2 * limits::CHUNK_BYTES_MAX as u64 {
+            count(&mut self.seen, "logs_of_several_chunks");
+        }
         assert!(logs <= bounds.log_bytes as u64, "logs are bounded: {logs} bytes, {bounds:?}");
         assert!(all <= bounds.shard_bytes as u64, "what a shard holds is bounded: {all} bytes, {bounds:?}");
         let (own, unfinished) = event_loop.shard().most_of_a_client();
