@@ -200,6 +200,11 @@ impl Watch {
         }
     }
 
+    /// Whether the server has said its last.
+    pub fn has_ended(&self) -> bool {
+        self.ended_ms.is_some()
+    }
+
     /// How long it may be that nothing moves in either direction.
     fn stalls_until_ms(&self, limits: &Limits) -> Option<u64> {
         let Limits { handshake_timeout_ms, idle_timeout_ms, .. } = *limits;
