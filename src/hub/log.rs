@@ -453,8 +453,7 @@ mod tests {
     #[test]
     fn a_chunk_doubles_as_it_grows_and_never_past_what_it_may_have() {
         let grown = |len: usize, more: usize| {
-            let mut tail = Vec::with_capacity(len);
-            tail.resize(len, 0);
+            let mut tail = vec![0; len];
             grow(&mut tail, more);
             tail.capacity()
         };

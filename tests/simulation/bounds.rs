@@ -4,7 +4,6 @@
 use crate::plan::Plan;
 use fanwire::hub::Mark;
 use fanwire::limits::{self, Limits};
-use fanwire::pages;
 use fanwire::protocol::FrameHeader;
 use fanwire::shard::mail::Mail;
 
@@ -56,7 +55,11 @@ impl Bounds {
             + mail_bytes;
         // Beyond the mark no more is read, but a read turns into answers, a torn frame goes before them, and a response
         // or a Close frame behind. Buffers grow by doubling.
-        let own_bytes = limits::OWN_BYTES_MARK + read_bytes + 2 * frame_bytes + pages::CHAT.len() + 1024;
+        let own_bytes = limits::OWN_BYTES_MARK
+            + read_bytes
+            + 2 * frame_bytes
+            + include_str!("../../src/pages/chat.html").len()
+            + 1024;
         let head_bytes = 2 * limits::REQUEST_HEAD_BYTES_MAX;
         let message_bytes = 2 * (message_bytes_max + 2 * limits::CONTROL_PAYLOAD_BYTES_MAX);
         let unfinished_bytes = head_bytes.max(2 * read_bytes).max(message_bytes);

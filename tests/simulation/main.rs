@@ -104,8 +104,10 @@ fn the_laws_hold_whatever_happens() {
     });
     let deeds = deeds.into_inner().expect("nobody failed with it");
     println!("{seeds} seeds: {deeds:#?}");
-    for (deed, times) in deeds.iter().filter(|(deed, _)| !NEVER_COUNTED.contains(*deed)) {
-        assert!(*times > 0, "chance comes upon every deed that is counted: {deed}");
+    let mut never_done = deeds.iter().filter(|(deed, times)| **times == 0 && !NEVER_COUNTED.contains(*deed));
+    // Fewer runs may miss something.
+    if seeds >= SEEDS {
+        assert_eq!(never_done.next(), None, "chance comes upon every deed that is counted");
     }
 }
 
