@@ -183,6 +183,13 @@ impl Shard {
         self.retained.logs
     }
 
+    /// Bytes of them that are clients' own. It looks at every client: for tests.
+    pub fn bytes_of_clients(&self) -> u64 {
+        let held =
+            self.clients.iter().map(|(_, client)| client.outbox.own_bytes() + client.connection.held_bytes());
+        held.sum::<usize>() as u64
+    }
+
     /// The most bytes of its own that any client has still to be sent, and the most that any has sent of something
     /// that is not whole yet. It looks at every client: for tests.
     pub fn most_of_a_client(&self) -> (usize, usize) {

@@ -260,7 +260,6 @@ impl Shard {
             Wants::FlushThenShutdown => self.finish_if_written(key),
             Wants::Input | Wants::Decision => {}
         }
-        self.recount(key);
         let Some(client) = self.clients.get_mut(key) else { return };
         let own_bytes = client.outbox.own_bytes();
         if own_bytes > limits::OWN_BYTES_MARK && !client.outbox.is_sealed() {
@@ -271,6 +270,7 @@ impl Shard {
                 self.fail(key, CloseCode::POLICY_VIOLATION, "too many answers not read", now);
             }
         }
+        self.recount(key);
         self.reschedule(key);
     }
 
@@ -302,6 +302,7 @@ impl Shard {
             self.reply(key, &mut last);
         }
         self.replies = last;
+        self.recount(key);
         self.reschedule(key);
     }
 

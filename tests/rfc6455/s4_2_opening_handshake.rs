@@ -282,6 +282,8 @@ fn s4_2_1_the_host_comes_once_and_is_one() {
         "a/b",
         "u@a",
         "a%4",
+        "a%4z",
+        "a%z4",
         "caf\u{e9}",
         ":80",
     ] {
