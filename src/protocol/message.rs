@@ -79,3 +79,30 @@ impl PartialEq for Payload<'_> {
 }
 
 impl Eq for Payload<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_6_a_text_can_be_had_as_text_and_nothing_else_can() {
+        let message = |kind, bytes: &[u8]| {
+            Message { kind, payload: Payload::Assembled(bytes.to_vec()) }.as_text().map(str::to_owned)
+        };
+        assert_eq!(message(Kind::Text, "h\u{e9}".as_bytes()).as_deref(), Some("h\u{e9}"));
+        assert_eq!(message(Kind::Binary, b"he"), None);
+    }
+
+    #[test]
+    fn a_payload_is_its_bytes_wherever_they_lie() {
+        let mut bytes = *b"abc";
+        let mut lent = Payload::Lent(&mut bytes);
+        let mut assembled = Payload::Assembled(b"abc".to_vec());
+        assert_eq!((&*lent, &lent), (&b"abc"[..], &assembled));
+        lent[0] = b'x';
+        assert_ne!(lent, assembled);
+        assembled[0] = b'x';
+        assert_eq!(lent, assembled);
+        assert_eq!((lent.into_vec(), assembled.into_vec()), (b"xbc".to_vec(), b"xbc".to_vec()));
+    }
+}

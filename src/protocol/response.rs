@@ -160,6 +160,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rfc_9110_15_a_status_is_called_by_its_number_and_its_phrase() {
+        let named = [
+            (Status::SWITCHING_PROTOCOLS, "101 Switching Protocols"),
+            (Status::OK, "200 OK"),
+            (Status::BAD_REQUEST, "400 Bad Request"),
+            (Status::UNAUTHORIZED, "401 Unauthorized"),
+            (Status::FORBIDDEN, "403 Forbidden"),
+            (Status::NOT_FOUND, "404 Not Found"),
+            (Status::METHOD_NOT_ALLOWED, "405 Method Not Allowed"),
+            (Status::REQUEST_TIMEOUT, "408 Request Timeout"),
+            (Status::UPGRADE_REQUIRED, "426 Upgrade Required"),
+            (Status::TOO_MANY_REQUESTS, "429 Too Many Requests"),
+            (Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "431 Request Header Fields Too Large"),
+            (Status::INTERNAL_SERVER_ERROR, "500 Internal Server Error"),
+            (Status::BAD_GATEWAY, "502 Bad Gateway"),
+            (Status::SERVICE_UNAVAILABLE, "503 Service Unavailable"),
+            (Status::HTTP_VERSION_NOT_SUPPORTED, "505 HTTP Version Not Supported"),
+            (Status::new(418), "418"),
+        ];
+        for (status, name) in named {
+            assert_eq!(status.to_string(), name);
+        }
+        assert_eq!(format!("{:?}", Status::OK), "Status(200)");
+    }
+
+    #[test]
     fn a_response_closes_the_connection_and_states_its_length() {
         let mut out = Vec::new();
         Response::text(Status::NOT_FOUND, "nothing here\n").append(true, &mut out);

@@ -43,6 +43,8 @@ mod tests {
         assert!(!Time(99).reached(Time(100)));
         assert!(Time(100).reached(Time(100)));
         assert!(Time(101).reached(Time(100)));
+        // Half a turn of the clock later it is before the next one.
+        assert!(Time((1 << 31) + 99).reached(Time(100)) && !Time((1 << 31) + 100).reached(Time(100)));
     }
 
     #[test]

@@ -100,6 +100,7 @@ mod tests {
         let (mut deadlines, mut scheduled) = (Deadlines::new(Time(0)), Instant::NEVER);
         deadlines.schedule(ANN, Time(100), &mut scheduled);
         deadlines.schedule(ANN, Time(200), &mut scheduled);
+        deadlines.schedule(ANN, Time(100), &mut scheduled);
         assert_eq!((deadlines.heap.len(), scheduled), (1, Instant(100)));
     }
 
@@ -124,6 +125,19 @@ mod tests {
         assert_eq!(deadlines.pop_due(), None, "11 ms have passed");
         deadlines.advance(Time(9));
         assert_eq!(deadlines.pop_due(), Some((scheduled, ANN)), "20 ms have passed");
+    }
+
+    #[test]
+    fn a_thousand_entries_and_two_for_each_client_are_left_alone() {
+        let cleaned = |entries: u32| {
+            let mut deadlines = Deadlines::new(Time(0));
+            for index in 0..entries {
+                deadlines.schedule(ClientKey { index, generation: 0 }, Time(1), &mut { Instant::NEVER });
+            }
+            deadlines.clean(10, |_| None);
+            deadlines.heap.is_empty()
+        };
+        assert!(!cleaned(1024 + 2 * 10) && cleaned(1024 + 2 * 10 + 1));
     }
 
     #[test]

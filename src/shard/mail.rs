@@ -110,3 +110,24 @@ pub enum Notice {
     /// The worker cannot go on, for this reason; its clients are gone.
     Failed(ShardId, String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Mark, Origin};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_batch_keeps_its_envelope_its_payloads_and_its_segments_alive() {
+        let client = ClientKey { index: 0, generation: 0 };
+        let mark = Mark { end: 100, origin: Origin { shard: ShardId(0), client } };
+        let segment = Segment { frames: Arc::new(vec![0; 100]), marks: Arc::new(vec![mark; 3]) };
+        let mut batch = Batch::new(ShardId(0));
+        assert_eq!(batch.bytes(), 0);
+        batch.payloads.extend([0; 10]);
+        batch.mail.push(Mail::Barrier(Barrier::Publications));
+        assert_eq!(batch.bytes(), size_of::<Mail>() + 10);
+        batch.mail.push(Mail::Segment { local: 0, nonce: 0, segment });
+        assert_eq!(batch.bytes(), 2 * size_of::<Mail>() + 10 + 100 + 3 * size_of::<Mark>());
+    }
+}

@@ -241,7 +241,9 @@ impl Shard {
         assert_eq!(self.retained.clients, held, "what clients hold is counted");
         let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum();
         assert_eq!(self.retained.logs, logs, "what logs hold is counted");
-        assert!(self.turned_away <= limits::REFUSALS_MAX);
+        let turned_away = self.clients.iter().filter(|(_, client)| client.turned_away).count();
+        assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
+        assert!(turned_away <= limits::REFUSALS_MAX);
         assert!(self.replies.is_empty());
         self.laps.check_invariants(&self.subscriptions);
     }

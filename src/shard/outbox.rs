@@ -371,6 +371,29 @@ mod tests {
     }
 
     #[test]
+    fn own_bytes_are_moved_only_when_that_frees_the_larger_part() {
+        let mut desk = Desk::new();
+        desk.push(&"x".repeat(1000));
+        desk.take(499);
+        desk.push("a");
+        assert_eq!(desk.outbox.own.as_ref().map(|own| (own.written, own.bytes.len())), Some((499, 1001)));
+        desk.take(1);
+        desk.push("b");
+        assert_eq!(desk.outbox.own.as_ref().map(|own| (own.written, own.bytes.len())), Some((0, 502)));
+        assert_eq!(desk.write_rest(), [&[b'x'; 500][..], b"ab"].concat());
+    }
+
+    #[test]
+    fn an_empty_box_comes_back_with_the_memory_it_has() {
+        let mut outbox = Outbox::default();
+        outbox.push(&mut Vec::from("pong"), Box::default);
+        let plan = outbox.unwritten(None, &mut Slices::new());
+        let (written, spare) = outbox.written(None, None, plan, 4);
+        let capacity = spare.expect("all of it was taken").capacity();
+        assert!(written == Written::All && (4..64).contains(&capacity), "{capacity}");
+    }
+
+    #[test]
     fn a_write_that_ends_between_two_frames_leaves_nothing_torn() {
         let mut desk = Desk::new();
         desk.publish(&[("hello", BOB), ("world", BOB)]);
