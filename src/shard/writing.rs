@@ -313,3 +313,35 @@ impl Shard {
         self.list_writable(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{WRITE_BYTES_PER_WRITE, WRITES_PER_TURN_MAX};
+
+    #[test]
+    fn half_of_a_turns_writes_are_for_laps_while_one_goes_on() {
+        let mut laps = Laps::new(1 << 20);
+        assert_eq!((laps.is_going_on(), laps.reserved()), (false, 0));
+        laps.queue.push_back(0);
+        assert_eq!((laps.is_going_on(), laps.reserved()), (true, WRITES_PER_TURN_MAX / 2));
+    }
+
+    #[test]
+    fn a_long_write_counts_as_several_and_leaves_laps_their_share_unless_it_is_a_laps() {
+        let mut laps = Laps::new(1 << 20);
+        laps.queue.push_back(0);
+        laps.writes_left = WRITES_PER_TURN_MAX;
+        laps.weigh(WRITE_BYTES_PER_WRITE - 1);
+        assert_eq!(laps.writes_left, WRITES_PER_TURN_MAX);
+        laps.weigh(3 * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX - 3, 0));
+        laps.weigh(WRITES_PER_TURN_MAX * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX / 2, 0));
+        laps.is_lap_write = true;
+        laps.weigh(3 * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX / 2 - 3, 3));
+        laps.weigh(WRITES_PER_TURN_MAX * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (0, 3 + WRITES_PER_TURN_MAX));
+    }
+}
