@@ -135,6 +135,11 @@ impl Laws {
         self.clients[client].bytes_sent
     }
 
+    /// How many messages a client has heard.
+    pub fn heard(&self, client: usize) -> usize {
+        self.clients[client].heard.len()
+    }
+
     /// How many of a client's publications are within the first `bytes` bytes that it sent.
     pub fn said_within(&self, client: usize, bytes: u64) -> u32 {
         self.clients[client].ends.partition_point(|end| *end <= bytes) as u32

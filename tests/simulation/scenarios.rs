@@ -313,3 +313,30 @@ fn a_fan_out_that_is_behind_stops_all_reading_and_nobody_is_slow_who_only_waits_
     assert_eq!(world.totals().slow_consumers_closed, 1);
     assert!(!world.clients[blocked].is_gone, "it has not read its Close frame");
 }
+
+#[test]
+fn channels_share_a_turns_writes_whoever_was_first() {
+    let mut world = World::new(Plan { channels: 2, ..Plan::calm(1) }, Random::new(1));
+    let rooms = [Room::Channel(0), Room::Channel(1)];
+    let join = |world: &mut World, room| world.join(Habits { room, ..Habits::quiet() });
+    let publishers = rooms.map(|room| join(&mut world, room));
+    let audiences = rooms
+        .map(|room| (0..limits::WRITES_PER_TURN_MAX).map(|_| join(&mut world, room)).collect::<Vec<_>>());
+    world.settle();
+    for publisher in publishers {
+        world.say(publisher, 100);
+        world.act_fully(publisher);
+    }
+    world.turn(0);
+    let heard = audiences.map(|audience| {
+        let heard = audience.iter().map(|&client| {
+            world.act_fully(client);
+            world.laws.heard(client)
+        });
+        heard.sum::<usize>()
+    });
+    assert!(heard.iter().all(|heard| *heard >= limits::WRITES_PER_QUANTUM), "{heard:?}");
+    assert!(heard.iter().sum::<usize>() <= limits::WRITES_PER_TURN_MAX, "{heard:?}");
+    world.settle();
+    world.check_rest();
+}

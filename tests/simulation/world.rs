@@ -15,7 +15,7 @@ use fanwire::config::Config;
 use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Mesh;
-use fanwire::metrics::{Counters, Totals};
+use fanwire::metrics::{Cell, Counters, Totals};
 use fanwire::protocol::{CloseCode, Closure, Status, Time};
 use fanwire::shard::mail::Order;
 use fanwire::shard::{Place, Shard};
@@ -356,7 +356,7 @@ impl World {
         sim.ran_ms = self.clock_ms;
         let inside = sim.event_loop.shard();
         inside.check_invariants();
-        let gauges = [&sim.counters.connections_open, &sim.counters.bytes_retained].map(|gauge| gauge.get());
+        let gauges = [&sim.counters.connections_open, &sim.counters.bytes_retained].map(Cell::get);
         assert_eq!(gauges, [inside.clients() as u64, inside.bytes_retained()], "gauges say what is there");
         let (of_logs, of_clients) = (inside.log_bytes(), inside.bytes_of_clients());
         assert_eq!(inside.bytes_retained(), of_logs + of_clients, "between turns nothing is open");
