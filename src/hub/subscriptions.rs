@@ -273,3 +273,42 @@ impl Subscriptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mark, Origin};
+    use super::*;
+    use std::sync::Arc;
+
+    const HERE: ShardId = ShardId(0);
+
+    /// Appends one frame of so many bytes.
+    fn append(channel: &mut Channel, bytes: usize) {
+        let client = ClientKey { index: 9, generation: 0 };
+        let marks = vec![Mark { end: bytes as u32, origin: Origin { shard: HERE, client } }];
+        let mut frames = vec![0; bytes];
+        frames[..2].copy_from_slice(&[0x82, bytes as u8 - 2]);
+        channel.append(&Segment { frames: Arc::new(frames), marks: Arc::new(marks) }, HERE);
+    }
+
+    #[test]
+    fn a_log_is_ahead_by_what_came_since_the_revolution_before_the_one_that_goes_on() {
+        let mut channel = Channel::new(ChannelName::new("room").unwrap(), Rendering::Relay, HERE, 0);
+        for index in 0..3 {
+            channel.join(ClientKey { index, generation: 0 });
+        }
+        append(&mut channel, 100);
+        assert_eq!(channel.ahead(), 100, "nobody has been visited");
+        channel.visit();
+        append(&mut channel, 20);
+        assert_eq!(channel.ahead(), 120);
+        channel.visit();
+        channel.visit();
+        assert_eq!(channel.ahead(), 20, "everyone has been written the first frame at least");
+        channel.visit();
+        assert_eq!((channel.ahead(), channel.is_dirty()), (0, false), "and the second one");
+        assert_eq!(channel.visit(), None);
+        append(&mut channel, 10);
+        assert_eq!(channel.ahead(), 10, "what was before does not count");
+    }
+}
