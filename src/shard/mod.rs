@@ -245,6 +245,8 @@ impl Shard {
         assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
         assert!(turned_away <= limits::REFUSALS_MAX);
         assert!(self.replies.is_empty());
+        assert!(self.spares.len() <= limits::SPARES_MAX);
+        assert!(self.spares.iter().all(|spare| spare.capacity() <= limits::SPARE_BYTES_MAX));
         self.laps.check_invariants(&self.subscriptions);
     }
 }
