@@ -19,6 +19,10 @@ use crate::protocol::{
 };
 use std::sync::Arc;
 
+#[cfg(test)]
+#[path = "../tests/kept/mod.rs"]
+mod kept;
+
 /// How a law is to treat the bytes that follow: a byte of switches, how many cuts there are, and the lengths between
 /// them, which are used over and over. A length of 0 is an empty input.
 #[derive(Clone, Copy, Debug)]
@@ -671,48 +675,28 @@ mod tests {
         #[test]
         fn every_kept_input_obeys_its_targets_law() {
             for (target, law) in TARGETS {
-                let mut kept = files(&format!("fuzz/corpus/{target}"));
-                // A fuzzer that was run here leaves what it found, named by its hash.
-                kept.retain(|name| name.contains('_'));
-                assert!(!kept.is_empty(), "{target} has a corpus");
-                for name in kept {
-                    // Shown if the law does not hold.
-                    println!("{target}: {name}");
-                    law(&fs::read(root().join("fuzz/corpus").join(target).join(name)).unwrap());
-                }
+                kept::replay(target, law);
             }
         }
 
         #[test]
         fn every_target_drives_the_law_that_its_corpus_is_kept_for() {
             let targets: Vec<_> = TARGETS.iter().map(|(target, _)| format!("{target}.rs")).collect();
-            let mut others = files("fuzz/fuzz_targets");
+            let mut others = kept::files("fuzz/fuzz_targets");
             // A law that needs a crate which the library does not stands there, and has its own test.
-            others.retain(|target| !files("fuzz/laws").contains(target));
+            others.retain(|target| !kept::files("fuzz/laws").contains(target));
             others.retain(|target| !DRIVEN_BY_THE_SIMULATION.contains(&&**target));
             assert_eq!(others, targets);
             let this_file = include_str!("properties.rs");
+            let targets_directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
             for target in targets {
-                let source = fs::read_to_string(root().join("fuzz/fuzz_targets").join(&target)).unwrap();
+                let source = fs::read_to_string(targets_directory.join(&target)).unwrap();
                 let (_, call) = source.split_once("properties::").expect("a target calls a law");
                 let law = call.rsplit("::").next().and_then(|call| call.split('(').next()).unwrap();
                 let (name, _) = target.split_once('.').unwrap();
                 let row = this_file.lines().find(|line| line.trim().starts_with(&format!("(\"{name}\", ")));
                 assert!(row.is_some_and(|row| row.ends_with(&format!("{law}),"))), "{name} drives {law}");
             }
-        }
-
-        fn root() -> &'static Path {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-        }
-
-        /// The names of the files in a directory, in order.
-        fn files(directory: &str) -> Vec<String> {
-            let entries = fs::read_dir(root().join(directory)).expect(directory);
-            let mut names: Vec<_> =
-                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            names.sort();
-            names
         }
     }
 }

@@ -3,10 +3,9 @@
 
 #[path = "../fuzz/laws/against_tungstenite.rs"]
 mod against_tungstenite;
+mod kept;
 
 use against_tungstenite::{Exception, LIMITS, LengthForm, WireFrame, agree, we_agree_with_tungstenite};
-use std::fs;
-use std::path::Path;
 use tungstenite::protocol::Role;
 
 // ==== The exceptions =================================================================================================
@@ -275,28 +274,6 @@ mod generated {
 
 #[test]
 fn every_kept_input_obeys_the_law() {
-    assert_eq!(files("fuzz/laws"), ["against_tungstenite.rs"], "every law there is replayed here");
-    let mut kept = files("fuzz/corpus/against_tungstenite");
-    // A fuzzer that was run here leaves what it found, named by its hash.
-    kept.retain(|name| name.contains('_'));
-    assert!(!kept.is_empty(), "there is a corpus");
-    for name in kept {
-        // Shown if the law does not hold.
-        println!("{name}");
-        we_agree_with_tungstenite(
-            &fs::read(top().join("fuzz/corpus/against_tungstenite").join(name)).unwrap(),
-        );
-    }
-}
-
-/// The names of the files in a directory, in order.
-fn files(directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(top().join(directory)).expect(directory);
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    assert_eq!(kept::files("fuzz/laws"), ["against_tungstenite.rs"], "every law there is replayed here");
+    kept::replay("against_tungstenite", |bytes| _ = we_agree_with_tungstenite(bytes));
 }

@@ -28,6 +28,8 @@
 
 mod bounds;
 mod clients;
+#[path = "../kept/mod.rs"]
+mod kept;
 mod laws;
 mod network;
 mod plan;
@@ -38,8 +40,6 @@ mod timers;
 mod wire;
 mod world;
 
-use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -120,18 +120,7 @@ fn replay() {
 
 #[test]
 fn what_the_fuzzer_kept_holds() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/shard");
-    let entries = fs::read_dir(corpus).expect("the fuzzer has a corpus");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
-    // A fuzzer that was run here leaves what it found, named by its hash.
-    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains('_')));
-    paths.sort();
-    assert!(!paths.is_empty(), "something was kept");
-    for path in paths {
-        // Shown if a law does not hold.
-        println!("{}", path.display());
-        runs::of_script(&fs::read(path).expect("a script"));
-    }
+    kept::replay("shard", |script| _ = runs::of_script(script));
 }
 
 /// Says which seed it was if the run panics, and that nobody need go on.
