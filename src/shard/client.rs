@@ -65,4 +65,8 @@ impl Client {
             dying: false,
         }
     }
+    /// Bytes that it holds, in its outbox and its connection.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.outbox.own_bytes() + self.connection.held_bytes()
+    }
 }

@@ -183,13 +183,6 @@ impl Shard {
         self.retained.logs
     }
 
-    /// Bytes of them that are clients' own. It looks at every client: for tests.
-    pub fn bytes_of_clients(&self) -> u64 {
-        let held =
-            self.clients.iter().map(|(_, client)| client.outbox.own_bytes() + client.connection.held_bytes());
-        held.sum::<usize>() as u64
-    }
-
     /// The most bytes of its own that any client has still to be sent, and the most that any has sent of something
     /// that is not whole yet. It looks at every client: for tests.
     pub fn most_of_a_client(&self) -> (usize, usize) {
@@ -201,13 +194,13 @@ impl Shard {
     /// Counts anew what a client holds, after anything that may have changed it.
     fn recount(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key) {
-            let held = (client.outbox.own_bytes() + client.connection.held_bytes()) as u32;
+            let held = client.held_bytes() as u32;
             self.retained.clients = self.retained.clients + u64::from(held) - u64::from(client.held);
             client.held = held;
         }
     }
 
-    /// Checks what the fields promise, of every client and channel; for tests.
+    /// Checks what the fields promise between two turns, of every client and channel; for tests.
     ///
     /// # Panics
     /// If an invariant does not hold.
@@ -223,6 +216,7 @@ impl Shard {
                 assert!(!client.outbox.is_sealed(), "a sealed client has left its log");
                 members += 1;
             }
+            assert_eq!(client.held as usize, client.held_bytes(), "what it holds was counted anew");
             assert_eq!(self.readable.contains(&key), client.inbox.listed, "listed to be read");
             assert_eq!(self.writable.contains(&key), client.outbox.listed, "listed to be written");
             assert_eq!(self.dying.contains(&key), client.dying, "listed to be freed");
@@ -241,6 +235,7 @@ impl Shard {
         assert_eq!(self.retained.clients, held, "what clients hold is counted");
         let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum();
         assert_eq!(self.retained.logs, logs, "what logs hold is counted");
+        assert_eq!(self.bytes_retained(), logs + held, "between turns nothing is open");
         let turned_away = self.clients.iter().filter(|(_, client)| client.turned_away).count();
         assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
         assert!(turned_away <= limits::REFUSALS_MAX);
