@@ -15,6 +15,9 @@ pub const REQUEST_HEADERS_MAX: usize = 100;
 /// Subprotocols that a client may offer and that are looked at.
 pub const SUBPROTOCOLS_MAX: usize = 32;
 
+/// Offers of permessage-deflate that are looked at. Clients make one or two, the Autobahn test suite four.
+pub const DEFLATE_OFFERS_MAX: usize = 8;
+
 // ---- One connection's frames ----------------------------------------------------------------------------------
 
 /// Payload bytes of a control frame (RFC 6455 §5.5).

@@ -1,5 +1,6 @@
 //! The opening handshake as a client makes it (RFC 6455 §4.1): [`ClientRequest`], and the check of its answer.
 
+use super::deflate::{self, DeflateOffer};
 use super::error::HandshakeError;
 use super::handshake::{AcceptKey, Agreement, Single};
 use super::head;
@@ -16,6 +17,7 @@ pub struct ClientRequest {
     target: String,
     origin: Option<String>,
     subprotocols: Vec<String>,
+    deflate: Option<DeflateOffer>,
     headers: Vec<(String, String)>,
 }
 
@@ -76,7 +78,14 @@ impl ClientRequest {
         if !target.starts_with('/') || !head::is_target(target.as_bytes()) {
             return Err(InvalidRequest::Target);
         }
-        Ok(ClientRequest { host, target, origin: None, subprotocols: Vec::new(), headers: Vec::new() })
+        Ok(ClientRequest {
+            host,
+            target,
+            origin: None,
+            subprotocols: Vec::new(),
+            deflate: None,
+            headers: Vec::new(),
+        })
     }
 
     /// The request with an Origin header.
@@ -108,6 +117,13 @@ impl ClientRequest {
         Ok(self)
     }
 
+    /// The request with an offer of permessage-deflate (RFC 7692 §5.1), in place of one before it.
+    #[must_use]
+    pub fn with_deflate(mut self, offer: DeflateOffer) -> ClientRequest {
+        self.deflate = Some(offer);
+        self
+    }
+
     /// The request with one more header, such as `Authorization`.
     ///
     /// # Errors
@@ -128,7 +144,7 @@ impl ClientRequest {
 
     /// Appends the request (§4.1) with this nonce; returns what the answer must match.
     pub(super) fn append(self, nonce: [u8; 16], out: &mut Vec<u8>) -> Expectation {
-        let ClientRequest { host, target, origin, subprotocols, headers } = self;
+        let ClientRequest { host, target, origin, subprotocols, deflate, headers } = self;
         let key = BASE64.encode(nonce);
         let mut head = format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -145,12 +161,15 @@ impl ClientRequest {
         if !subprotocols.is_empty() {
             append_header("Sec-WebSocket-Protocol", &subprotocols.join(", "));
         }
+        if let Some(offer) = deflate {
+            append_header("Sec-WebSocket-Extensions", &offer.to_string());
+        }
         for (name, value) in &headers {
             append_header(name, value);
         }
         head.push_str("\r\n");
         out.extend_from_slice(head.as_bytes());
-        Expectation { accept_key: AcceptKey::answering(key.as_bytes()), subprotocols }
+        Expectation { accept_key: AcceptKey::answering(key.as_bytes()), subprotocols, deflate }
     }
 }
 
@@ -160,6 +179,8 @@ pub(super) struct Expectation {
     accept_key: AcceptKey,
     /// Those offered.
     subprotocols: Vec<String>,
+    /// What was offered of permessage-deflate.
+    deflate: Option<DeflateOffer>,
 }
 
 /// A server's answer.
@@ -195,6 +216,7 @@ impl Expectation {
         let mut connection = false;
         let mut accept = Single::Absent;
         let mut subprotocol = Single::Absent;
+        let mut extensions = Single::Absent;
         for header in parsed.headers.iter() {
             let value = head::trimmed(header.value);
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -206,8 +228,8 @@ impl Expectation {
                 accept.add(value);
             } else if is("Sec-WebSocket-Protocol") {
                 subprotocol.add(value);
-            } else if is("Sec-WebSocket-Extensions") && head::elements(value).next().is_some() {
-                return Err(HandshakeError::ExtensionNotOffered);
+            } else if is("Sec-WebSocket-Extensions") {
+                extensions.add(value);
             }
         }
         if !matches!(upgrade, Single::Once(value) if value.eq_ignore_ascii_case(b"websocket")) {
@@ -227,6 +249,12 @@ impl Expectation {
                 Some(offered.ok_or(HandshakeError::SubprotocolNotOffered)?.as_str().into())
             }
         };
-        Ok(Answer::Agreed(Agreement { subprotocol }))
+        let deflate = match extensions {
+            Single::Absent => None,
+            // RFC 6455 §11.3.2: it "MUST NOT appear more than once in an HTTP response".
+            Single::Repeated => return Err(HandshakeError::AnsweredExtensionsInvalid),
+            Single::Once(value) => deflate::check_answer(value, self.deflate)?,
+        };
+        Ok(Answer::Agreed(Agreement { subprotocol, deflate }))
     }
 }

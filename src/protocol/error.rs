@@ -130,6 +130,8 @@ handshake_errors! {
     "RFC 6455 §4.1" ResponseConnectionInvalid => BAD_GATEWAY "the server's 101 lacks \"Connection: Upgrade\"";
     "RFC 6455 §4.1" AcceptInvalid => BAD_GATEWAY "the server's Sec-WebSocket-Accept does not belong to our key";
     "RFC 6455 §4.1" ExtensionNotOffered => BAD_GATEWAY "the server uses an extension that was not offered";
+    "RFC 6455 §9.1" AnsweredExtensionsInvalid => BAD_GATEWAY "the server's Sec-WebSocket-Extensions header is malformed or comes twice";
+    "RFC 7692 §7.1" DeflateAnswerInvalid => BAD_GATEWAY "the server's permessage-deflate is no answer to what was offered";
     "RFC 6455 §4.1" SubprotocolNotOffered => BAD_GATEWAY "the server chose a subprotocol that was not offered";
 }
 

@@ -3,6 +3,7 @@
 //! What is no acceptable HTTP has no `Request` and is refused. What is, but does not open a WebSocket, is one whose
 //! [`upgrade`](Request::upgrade) says why: whether that matters, or the answer is a page, depends on the path.
 
+use super::deflate::{self, Deflate, DeflateOffer};
 use super::error::HandshakeError;
 use super::head;
 use crate::limits::{REQUEST_HEADERS_MAX, SUBPROTOCOLS_MAX};
@@ -51,6 +52,9 @@ pub struct Request {
     /// The subprotocols that the client offers, the preferred one first; at most
     /// [`SUBPROTOCOLS_MAX`](crate::limits::SUBPROTOCOLS_MAX).
     pub subprotocols: Vec<Box<str>>,
+    /// The valid offers of permessage-deflate (RFC 7692 §5.1), the preferred one first; at most
+    /// [`DEFLATE_OFFERS_MAX`](crate::limits::DEFLATE_OFFERS_MAX).
+    pub deflate_offers: Vec<DeflateOffer>,
     /// Whether the request opens a WebSocket as §4.2.1 demands, and if not, what is wrong with it.
     pub upgrade: Result<(), HandshakeError>,
 }
@@ -69,6 +73,8 @@ impl Request {
 pub struct Agreement {
     /// The subprotocol, one of those that the client offered.
     pub subprotocol: Option<Box<str>>,
+    /// permessage-deflate (RFC 7692), if it is used.
+    pub deflate: Option<Deflate>,
 }
 
 /// The value of `Sec-WebSocket-Accept` (§4.2.2).
@@ -136,6 +142,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
     let mut has_body = false;
     let mut content_length = None;
     let mut subprotocols: Vec<Box<str>> = Vec::new();
+    let mut deflate_offers = Vec::new();
     let mut found = UpgradeHeaders {
         upgrade: false,
         connection: false,
@@ -170,8 +177,8 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
                 }
             }
         } else if is("Sec-WebSocket-Extensions") {
-            if !head::is_extension_list(value) {
-                found.malformed = Some(HandshakeError::ExtensionsInvalid);
+            if let Err(error) = deflate::read_offers(value, &mut deflate_offers) {
+                found.malformed = Some(error);
             }
         } else if is("Content-Length") {
             let length = parse_content_length(value)?;
@@ -221,6 +228,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
         host: ascii(host),
         origin,
         subprotocols,
+        deflate_offers,
         upgrade,
     };
     Ok((request, accept_key))
@@ -360,6 +368,10 @@ pub(super) fn append_accepted(accept_key: AcceptKey, agreement: Agreement, out: 
         debug_assert!(head::is_token(subprotocol.as_bytes()), "an agreed subprotocol is a token");
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend(subprotocol.bytes().filter(|byte| head::is_tchar(*byte)));
+    }
+    if let Some(deflate) = agreement.deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(deflate.to_string().as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }

@@ -194,51 +194,103 @@ pub(super) fn is_target(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
 }
 
-/// Whether `value` is a list of extensions with parameters (RFC 6455 §9.1). What they are does not matter here.
-pub(super) fn is_extension_list(value: &[u8]) -> bool {
-    let mut rest = trimmed(value);
-    loop {
+/// A list of extensions with parameters (RFC 6455 §9.1) that is none. The parts before it may have looked right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct MalformedExtensions;
+
+/// A part of a list of extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ExtensionPart<'h> {
+    /// The name with which an extension begins.
+    Name(&'h [u8]),
+    /// One of its parameters.
+    Parameter(&'h [u8], Option<ParameterValue<'h>>),
+}
+
+/// The value of a parameter: a token, or what stands in the quotes of a quoted string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ParameterValue<'h>(&'h [u8]);
+
+impl ParameterValue<'_> {
+    /// The value's bytes, unescaped. It is a token, and a token has no backslash: all there are escape what follows.
+    pub(super) fn bytes(self) -> impl Iterator<Item = u8> {
+        self.0.iter().copied().filter(|byte| *byte != b'\\')
+    }
+}
+
+/// Goes through a list of extensions (RFC 6455 §9.1), part by part. What they are does not matter here.
+#[derive(Clone, Debug)]
+pub(super) struct ExtensionParts<'h> {
+    /// Invariant: begins with no blank. Empty behind the end and behind an error.
+    rest: &'h [u8],
+    /// Whether what follows begins an extension, or is behind a name or a parameter.
+    begins: bool,
+}
+
+impl<'h> ExtensionParts<'h> {
+    pub(super) fn new(value: &'h [u8]) -> ExtensionParts<'h> {
+        ExtensionParts { rest: trimmed(value), begins: true }
+    }
+
+    /// The next part, if there is one: `Ok(None)` at the end.
+    fn part(&mut self) -> Result<Option<ExtensionPart<'h>>, MalformedExtensions> {
         // Empty elements are legal.
-        while let [b',', behind @ ..] = rest {
-            rest = trimmed(behind);
+        while let [b',', behind @ ..] = self.rest {
+            self.rest = trimmed(behind);
+            self.begins = true;
         }
-        if rest.is_empty() {
-            return true;
-        }
-        let Some(behind) = after_token(rest) else { return false };
-        rest = behind;
-        while let [b';', behind @ ..] = rest {
-            let Some(behind) = after_token(trimmed(behind)) else { return false };
-            rest = behind;
-            if let [b'=', behind @ ..] = rest {
-                let value = trimmed(behind);
-                let Some(behind) = after_token(value).or_else(|| after_quoted_token(value)) else {
-                    return false;
-                };
-                rest = behind;
+        match self.rest {
+            [] => Ok(None),
+            name if self.begins => {
+                self.begins = false;
+                Ok(Some(ExtensionPart::Name(self.token(name)?)))
             }
+            [b';', behind @ ..] => {
+                let name = self.token(trimmed(behind))?;
+                let value = match self.rest {
+                    [b'=', behind @ ..] => Some(self.value(trimmed(behind))?),
+                    _ => None,
+                };
+                Ok(Some(ExtensionPart::Parameter(name, value)))
+            }
+            _ => Err(MalformedExtensions),
         }
-        if !matches!(rest, [] | [b',', ..]) {
-            return false;
+    }
+
+    /// The token that `bytes` begin with. The rest is what stands behind it, and behind the blanks after it.
+    fn token(&mut self, bytes: &'h [u8]) -> Result<&'h [u8], MalformedExtensions> {
+        let len = bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len());
+        let (token, behind) = bytes.split_at(len);
+        self.rest = trimmed(behind);
+        if token.is_empty() { Err(MalformedExtensions) } else { Ok(token) }
+    }
+
+    /// The same for a value, which may be quoted. §9.1: "the value after quoted-string unescaping MUST conform to the
+    /// 'token' ABNF".
+    fn value(&mut self, bytes: &'h [u8]) -> Result<ParameterValue<'h>, MalformedExtensions> {
+        let Some(quoted) = bytes.strip_prefix(b"\"") else { return self.token(bytes).map(ParameterValue) };
+        let mut rest = quoted;
+        loop {
+            rest = match rest {
+                [b'"', behind @ ..] if rest.len() < quoted.len() => {
+                    self.rest = trimmed(behind);
+                    return Ok(ParameterValue(&quoted[..quoted.len() - rest.len()]));
+                }
+                [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_tchar(*byte) => rest,
+                _ => return Err(MalformedExtensions),
+            };
         }
     }
 }
 
-/// What stands behind the token that `bytes` begin with, and behind the blanks after it.
-fn after_token(bytes: &[u8]) -> Option<&[u8]> {
-    let len = bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len());
-    (len > 0).then(|| trimmed(&bytes[len..]))
-}
+impl<'h> Iterator for ExtensionParts<'h> {
+    type Item = Result<ExtensionPart<'h>, MalformedExtensions>;
 
-/// The same for a quoted string. §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
-fn after_quoted_token(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes.strip_prefix(b"\"")?;
-    let mut len = 0;
-    loop {
-        (len, rest) = match rest {
-            [b'"', rest @ ..] => return (len > 0).then(|| trimmed(rest)),
-            [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_tchar(*byte) => (len + 1, rest),
-            _ => return None,
-        };
+    fn next(&mut self) -> Option<Self::Item> {
+        let part = self.part();
+        if part.is_err() {
+            self.rest = &[];
+        }
+        part.transpose()
     }
 }

@@ -120,6 +120,7 @@ mod tests {
             host: "chat.example:8080".into(),
             origin: Origin::Absent,
             subprotocols: Vec::new(),
+            deflate_offers: Vec::new(),
             upgrade: Ok(()),
         }
     }

@@ -127,7 +127,7 @@ fn s4_1_the_subprotocol_is_one_that_was_offered() {
     };
     assert_eq!(
         with("Sec-WebSocket-Protocol: b"),
-        Seen::Accepted(Agreement { subprotocol: Some("b".into()) })
+        Seen::Accepted(Agreement { subprotocol: Some("b".into()), ..Agreement::default() })
     );
     for line in ["c", "B", "a, b", "", "a\r\nSec-WebSocket-Protocol: a"] {
         let seen = with(&format!("Sec-WebSocket-Protocol: {line}"));

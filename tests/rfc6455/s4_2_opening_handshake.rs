@@ -67,6 +67,7 @@ fn s4_2_2_the_rfc_s_own_key_gets_the_rfc_s_own_answer() {
         host: "server.example.com".into(),
         origin: Origin::Absent,
         subprotocols: vec![],
+        deflate_offers: Vec::new(),
         upgrade: Ok(()),
     };
     assert_eq!(seen, [Seen::Requested(request)]);
@@ -239,7 +240,7 @@ fn s4_2_2_the_agreed_subprotocol_is_one_of_those_offered() {
     let seen = server.receive(&head);
     let [Seen::Requested(request)] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!(request.subprotocols, ["chat".into(), "superchat".into(), "v2.x".into()]);
-    let agreement = Agreement { subprotocol: Some("superchat".into()) };
+    let agreement = Agreement { subprotocol: Some("superchat".into()), ..Agreement::default() };
     server.connection.accept(agreement, server.now, &mut server.out);
     assert!(server.out.ends_with(b"\r\nSec-WebSocket-Protocol: superchat\r\n\r\n"));
 }
