@@ -72,7 +72,7 @@ impl Room {
         let mut publisher = None;
         for _ in 0..subscribers {
             let key = shard.connect(Time(0));
-            shard.receive(key, &mut request, false, Time(0));
+            shard.receive(key, &mut request, false, usize::MAX, Time(0));
             publisher.get_or_insert(key);
         }
         let mut frame = Vec::new();
@@ -85,7 +85,7 @@ impl Room {
     }
 
     fn turn(&mut self) {
-        self.shard.receive(self.publisher, &mut self.frames, false, Time(0));
+        self.shard.receive(self.publisher, &mut self.frames, false, usize::MAX, Time(0));
         self.shard.seal();
         assert_eq!(self.flush(), self.bytes_out, "everyone is written everything");
     }

@@ -23,6 +23,8 @@ pub struct Config {
     pub echo: bool,
     /// Bytes of the kernel's send buffer for each connection; the system's own choice if absent.
     pub send_buffer_bytes: Option<usize>,
+    /// Whether and how messages are compressed.
+    pub deflate: DeflateConfig,
 }
 
 impl Default for Config {
@@ -37,6 +39,7 @@ impl Default for Config {
             origins: OriginPolicy::SameOrigin,
             echo: false,
             send_buffer_bytes: None,
+            deflate: DeflateConfig::default(),
         }
     }
 }
@@ -73,6 +76,13 @@ impl Config {
                 format!("give at least {outbox_bytes_min}, or lower --max-message-size"),
             ));
         }
+        if !(1..=9).contains(&self.deflate.level) {
+            return Err(ConfigError::new(
+                "--deflate-level",
+                format!("is {}", self.deflate.level),
+                "give 1 to 9",
+            ));
+        }
         if self.connections_max == 0 {
             return Err(ConfigError::new("--max-connections", "is 0", "give at least 1"));
         }
@@ -82,6 +92,31 @@ impl Config {
 
 /// Bytes of the longest header of a frame that a server sends (RFC 6455 §5.2, unmasked).
 const FRAME_HEADER_BYTES_MAX: usize = 10;
+
+/// permessage-deflate (RFC 7692).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeflateConfig {
+    /// Whether it is agreed to with clients that offer it.
+    pub enabled: bool,
+    /// Bytes from which on a message is compressed; 0 compresses even what grows by it.
+    pub bytes_min: usize,
+    /// 1, fast, to 9, small.
+    pub level: u8,
+    /// Whether clients may refer to their earlier messages, which are smaller then and cost up to 32 KiB for each client
+    /// here. What goes to clients never does.
+    pub client_context_takeover: bool,
+}
+
+impl Default for DeflateConfig {
+    fn default() -> Self {
+        DeflateConfig {
+            enabled: true,
+            bytes_min: limits::DEFLATE_BYTES_MIN_DEFAULT,
+            level: limits::DEFLATE_LEVEL_DEFAULT,
+            client_context_takeover: false,
+        }
+    }
+}
 
 /// What a client of a relay channel may publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

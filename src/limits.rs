@@ -31,6 +31,28 @@ pub const FRAGMENTS_MAX: u32 = 1 << 16;
 /// whatever the limit.
 pub const BYTES_PER_FRAGMENT: usize = 16;
 
+/// The default of `--deflate-min-size`: a shorter chat message hardly shrinks, and below it costs more than it saves.
+pub const DEFLATE_BYTES_MIN_DEFAULT: usize = 128;
+
+/// The default of `--deflate-level`.
+pub const DEFLATE_LEVEL_DEFAULT: u8 = 3;
+
+/// Bytes by which an inflater's room for a message grows at first; then it doubles, up to the message limit.
+pub const INFLATE_STEP_BYTES: usize = 4 << 10;
+
+/// Bytes that an inflater holds on to for the next message.
+pub const INFLATER_SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
+
+/// Bytes that a deflater holds on to for the next message.
+pub const DEFLATER_SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
+
+/// The share of the message limit by which a message may be longer while it is compressed, as 1 / this: what cannot be
+/// compressed grows, by less than an eighth in whatever blocks its sender cuts it.
+pub const DEFLATED_GROWTH_SHARE: usize = 8;
+
+/// Bytes by which a message may be longer while it is compressed, whatever the limit: an empty one has one.
+pub const DEFLATED_GROWTH_MIN: usize = 64;
+
 /// Bytes of a client's own, not yet written, from which on only its latest Ping is answered and its socket is not
 /// read for more: replies are made as fast as they are taken.
 pub const OWN_BYTES_MARK: usize = 64 << 10;

@@ -74,8 +74,12 @@ counters! {
     handshakes_timed_out;
     /// Messages received whole.
     messages_received;
-    /// Payload bytes of messages received whole.
+    /// Payload bytes of messages received whole, after inflating.
     message_bytes_received;
+    /// Opening handshakes in which permessage-deflate was agreed to.
+    handshakes_deflated;
+    /// Messages compressed for subscribers: one for each publication and window that anyone listens with.
+    publications_deflated;
     /// Messages that the payload policy did not accept; their senders were told.
     messages_rejected;
     /// Messages given their place in a channel by this shard.
@@ -102,7 +106,7 @@ counters! {
     publications_homeless;
     /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.
     bytes_retained;
-    /// Gauge: channels with a subscriber on this shard, or that had one a moment ago.
+    /// Gauge: channels with a subscriber on this shard, or that had one a moment ago; once for each wire form in use.
     channels_open;
 }
 

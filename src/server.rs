@@ -225,6 +225,7 @@ impl Drop for End {
 struct Greeting {
     workers: usize,
     limits: String,
+    deflate: String,
     is_open_to_all: bool,
 }
 
@@ -235,8 +236,16 @@ impl Greeting {
             0 => "off".to_owned(),
             ms => format!("{} s", f64::from(ms) / 1000.0),
         };
+        let deflate = &config.deflate;
+        let takeover =
+            if deflate.client_context_takeover { ", with context takeover for clients" } else { "" };
         Greeting {
             workers: config.workers,
+            deflate: if deflate.enabled {
+                format!("messages from {} on, level {}{takeover}", bytes(deflate.bytes_min), deflate.level)
+            } else {
+                "off".to_owned()
+            },
             limits: format!(
                 "{} connections, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
                  {}, close timeout {}",
@@ -260,6 +269,7 @@ impl Greeting {
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };
         tracing::info!("{workers}");
         tracing::info!("limits: {}", self.limits);
+        tracing::info!("permessage-deflate: {}", self.deflate);
         if self.is_open_to_all {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
         }

@@ -250,13 +250,18 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 return;
             }
             let Some(key) = self.shard.next_to_read() else { return };
+            if let Some(came_to) = self.shard.receive_held(key, budget_bytes, self.now) {
+                budget_bytes = budget_bytes.saturating_sub(came_to);
+                continue;
+            }
             let room = self.scratch.len().min(budget_bytes);
             match self.sockets.read(key, &mut self.scratch[..room]) {
                 Ok(0) => self.shard.receive_eof(key, self.now),
                 Ok(read) => {
-                    budget_bytes -= read;
                     let more = read == room;
-                    self.shard.receive(key, &mut self.scratch[..read], more, self.now);
+                    let bytes = &mut self.scratch[..read];
+                    let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
+                    budget_bytes = budget_bytes.saturating_sub(came_to);
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => self.shard.drained(key),

@@ -3,7 +3,7 @@
 use super::{EXIT_USAGE, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use fanwire::config::{Config, ConfigError, OriginPolicy, PayloadPolicy};
+use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy};
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
 use std::net::SocketAddr;
@@ -52,6 +52,18 @@ pub(crate) struct ServeArguments {
     /// Bytes of the kernel's send buffer for each client [default: the system sizes it as needed]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_SEND_BUFFER")]
     send_buffer: Option<usize>,
+    /// permessage-deflate with clients that offer it: each message is compressed once for all of them
+    #[arg(long, value_enum, value_name = "WHETHER", env = "FANWIRE_DEFLATE", default_value = "on")]
+    deflate: OnOff,
+    /// Bytes from which on a message is compressed; 0 compresses all, even those that grow by it
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_DEFLATE_MIN_SIZE", default_value_t = limits::DEFLATE_BYTES_MIN_DEFAULT)]
+    deflate_min_size: usize,
+    /// How hard to compress: 1, fast, to 9, small
+    #[arg(long, value_name = "LEVEL", env = "FANWIRE_DEFLATE_LEVEL", default_value_t = limits::DEFLATE_LEVEL_DEFAULT)]
+    deflate_level: u8,
+    /// Let clients compress with what they said before: fewer bytes from them, and up to 32 KiB of memory for each
+    #[arg(long, env = "FANWIRE_DEFLATE_CONTEXT_TAKEOVER", value_parser = BoolishValueParser::new())]
+    deflate_context_takeover: bool,
     /// What may be published: anything, JSON text, or {"username": string, "text": string}
     #[arg(long, value_enum, value_name = "POLICY", env = "FANWIRE_PAYLOAD", default_value = "any")]
     payload: Payload,
@@ -78,6 +90,12 @@ enum Payload {
     Json,
     /// Chat lines, in their normal form
     Chat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnOff {
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -138,6 +156,12 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         origins: origins(arguments.allow_origin)?,
         echo: arguments.echo,
         send_buffer_bytes: arguments.send_buffer,
+        deflate: DeflateConfig {
+            enabled: arguments.deflate == OnOff::On,
+            bytes_min: arguments.deflate_min_size,
+            level: arguments.deflate_level,
+            client_context_takeover: arguments.deflate_context_takeover,
+        },
     };
     config.check()?;
     Ok(config)

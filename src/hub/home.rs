@@ -62,8 +62,8 @@ struct Channel {
     position: Position,
     /// Whether the channel is in `Homes::dirty`. Invariant: true if any audience has something open.
     listed: bool,
-    /// Invariant: at least one has a listener.
-    audiences: [Audience; Rendering::COUNT],
+    /// By [`Rendering::index`]. Invariant: each that is there has a listener, and at least one is there.
+    audiences: [Option<Box<Audience>>; Rendering::COUNT],
 }
 
 /// Who listens to a channel in one rendering, and what was sequenced for them since the last seal.
@@ -73,7 +73,6 @@ struct Audience {
     listeners: Vec<Listener>,
     /// Segments of this turn to which no more is added, before `open`.
     full: Vec<Segment>,
-    /// Invariant: empty if there are no listeners.
     open: OpenSegment,
 }
 
@@ -118,7 +117,7 @@ impl Homes {
         let Some(channel) = find(&mut self.slots, home) else {
             unreachable!("names lead to channels that are here")
         };
-        let audience = &mut channel.audiences[rendering.index()];
+        let audience = channel.audiences[rendering.index()].get_or_insert_default();
         self.open_bytes -= audience.open_bytes();
         audience.seal(rendering, &mut self.spares, &mut post);
         match audience.listeners.iter_mut().find(|older| older.shard == listener.shard) {
@@ -132,15 +131,16 @@ impl Homes {
     /// sequenced since the last seal. The channel goes with its last listener.
     pub(crate) fn withdraw(&mut self, home: HomeKey, rendering: Rendering, listener: Listener) {
         let Some(channel) = find(&mut self.slots, home) else { return };
-        let audience = &mut channel.audiences[rendering.index()];
+        let slot = &mut channel.audiences[rendering.index()];
+        let Some(audience) = slot else { return };
         let Some(place) = audience.listeners.iter().position(|standing| *standing == listener) else {
             return;
         };
         audience.listeners.swap_remove(place);
         if audience.listeners.is_empty() {
             self.open_bytes -= audience.open_bytes();
-            *audience = Audience::default();
-            if channel.audiences.iter().all(|audience| audience.listeners.is_empty()) {
+            *slot = None;
+            if channel.audiences.iter().all(Option::is_none) {
                 self.forget(home);
             }
         }
@@ -163,10 +163,7 @@ impl Homes {
         let channel = find(&mut self.slots, home)?;
         channel.position.offset += 1;
         for rendering in Rendering::ALL {
-            let audience = &mut channel.audiences[rendering.index()];
-            if audience.listeners.is_empty() {
-                continue;
-            }
+            let Some(audience) = &mut channel.audiences[rendering.index()] else { continue };
             let before = audience.open_bytes();
             audience.open_for_more(&mut self.spares);
             let open = &mut audience.open;
@@ -189,7 +186,9 @@ impl Homes {
             let Some(channel) = find(&mut self.slots, home) else { continue };
             channel.listed = false;
             for rendering in Rendering::ALL {
-                channel.audiences[rendering.index()].seal(rendering, &mut self.spares, &mut post);
+                if let Some(audience) = &mut channel.audiences[rendering.index()] {
+                    audience.seal(rendering, &mut self.spares, &mut post);
+                }
             }
         }
         self.open_bytes = 0;
@@ -223,14 +222,11 @@ impl Homes {
             };
             assert_eq!(self.names.get(&channel.name), Some(&home), "a channel is found by its name");
             assert_eq!(listings, usize::from(channel.listed), "a channel is listed once or not at all");
-            assert!(
-                channel.audiences.iter().any(|audience| !audience.listeners.is_empty()),
-                "somebody listens"
-            );
-            for audience in &channel.audiences {
+            assert!(channel.audiences.iter().any(Option::is_some), "somebody listens");
+            for audience in channel.audiences.iter().flatten() {
+                assert!(!audience.listeners.is_empty(), "an audience has listeners");
                 let bytes = audience.open_bytes();
                 assert!(bytes == 0 || channel.listed, "what is open is listed");
-                assert!(bytes == 0 || !audience.listeners.is_empty(), "what is open has listeners");
                 assert!(
                     audience.full.is_empty() || !audience.open.marks.is_empty(),
                     "what is full is followed"

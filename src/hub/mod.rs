@@ -61,13 +61,17 @@ pub struct ClientKey {
 /// A wire form in which a channel can be published. Each is encoded only where somebody listens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rendering {
-    /// The message itself, one unfragmented and uncompressed frame.
+    /// The message itself, in one unfragmented and uncompressed frame.
     Relay,
+    /// The same, compressed on its own where that is worth it, so that all who negotiated permessage-deflate share it.
+    Deflated,
+    /// Compressed with a small window, for those who negotiated less than the largest.
+    DeflatedSmall,
 }
 
 impl Rendering {
     /// Every rendering there is, in the order of [`Rendering::index`].
-    pub const ALL: [Rendering; 1] = [Rendering::Relay];
+    pub const ALL: [Rendering; 3] = [Rendering::Relay, Rendering::Deflated, Rendering::DeflatedSmall];
     /// How many renderings there are.
     pub const COUNT: usize = Rendering::ALL.len();
 

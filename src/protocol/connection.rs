@@ -21,6 +21,7 @@ use super::assembler::{self, Assembler};
 use super::client_handshake::{Answer, ClientRequest, Expectation};
 use super::close::{self, CloseCode, CloseReason};
 use super::decoder::{Decoded, FrameDecoder, Piece};
+use super::deflate::{Context, Deflate, Deflater, Inflater, Window};
 use super::encoder;
 use super::error::{HandshakeError, ProtocolError};
 use super::frame::{Expected, FrameHeader, Opcode, Rsv};
@@ -133,8 +134,26 @@ impl Role {
 
     /// What the peer's frames must be like.
     #[inline]
-    fn expected(&self, continuation: bool) -> Expected {
-        Expected { masked: matches!(self, Role::Server), continuation, rsv: Rsv::NONE }
+    fn expected(&self, continuation: bool, deflate: bool) -> Expected {
+        let rsv = if deflate { Rsv::RSV1 } else { Rsv::NONE };
+        Expected { masked: matches!(self, Role::Server), continuation, rsv }
+    }
+
+    /// The bytes of the window that the peer keeps from message to message when it compresses, if it does.
+    fn window_of_peer(&self, deflate: Deflate) -> Option<usize> {
+        let (no_context_takeover, bits) = match self {
+            Role::Server => (deflate.client_no_context_takeover, deflate.client_window_bits()),
+            Role::Client(_) => (deflate.server_no_context_takeover, deflate.server_window_bits()),
+        };
+        (!no_context_takeover).then_some(1 << bits)
+    }
+
+    /// The window with which our own messages are compressed.
+    fn own_window(&self, deflate: Deflate) -> Option<Window> {
+        Window::within(match self {
+            Role::Server => deflate.server_window_bits(),
+            Role::Client(_) => deflate.client_window_bits(),
+        })
     }
 }
 
@@ -175,6 +194,10 @@ struct Awaiting {
 #[derive(Debug)]
 struct Open {
     decoder: FrameDecoder,
+    /// What was agreed about compression, if messages may be compressed.
+    deflate: Option<Deflate>,
+    /// The message that came last, or is coming, is compressed.
+    compressed: bool,
     /// All that an idle connection does not have. Invariant: `None` unless something of it is in use.
     unfinished: Option<Box<Unfinished>>,
 }
@@ -189,16 +212,30 @@ struct Unfinished {
     congested: bool,
     /// The latest Ping that came meanwhile.
     owed_pong: Option<Box<[u8]>>,
+    /// Input that is to be consumed before any other.
+    held: Vec<u8>,
+    /// What the peer's next compressed message may refer to. Only of a peer that takes its context over (RFC 7692
+    /// §7.1.1).
+    context: Context,
 }
 
 #[derive(Debug)]
 struct Closing {
     since: Time,
     decoder: FrameDecoder,
+    /// Messages may be compressed.
+    deflate: bool,
     /// A fragmented message is unfinished; it is discarded, but the rules of §5.4 hold.
     continuation: bool,
     /// The payload of a control frame of which a part has come.
     control: Vec<u8>,
+}
+
+/// What an input comes to.
+enum Step<'i> {
+    Event(Option<Event<'i>>),
+    /// The payload of this message, which has come whole, is its compressed form.
+    Inflate(Message<'i>),
 }
 
 /// What the frames in an input come to.
@@ -206,6 +243,8 @@ enum Outcome<'i> {
     /// All of the input is consumed.
     Starved,
     Message(Message<'i>),
+    /// A message that is still to be inflated.
+    Compressed(Message<'i>),
     /// The peer's Close frame.
     Close(Option<CloseCode>, CloseReason),
 }
@@ -265,22 +304,86 @@ impl Connection {
     ///
     /// An input never fails: a violation fails the connection (§7.1.7) and comes out as a Close frame and
     /// [`Event::Closed`].
+    ///
+    /// Each compressed message is inflated by an inflater of its own and assembled; if compression was agreed to,
+    /// [`next_event_inflating`](Self::next_event_inflating) does better.
     pub fn next_event<'i>(
         &mut self,
         input: &mut &'i mut [u8],
         now: Time,
         out: &mut Vec<u8>,
     ) -> Option<Event<'i>> {
-        match &mut self.state {
+        match self.step(input, now, out) {
+            Step::Event(event) => event,
+            Step::Inflate(Message { kind, payload }) => {
+                let mut inflater = Inflater::new();
+                Some(match self.inflate(kind, &payload, &mut inflater) {
+                    Ok(bytes) => {
+                        Event::Message(Message { kind, payload: Payload::Assembled(bytes.to_vec()) })
+                    }
+                    Err(error) => self.fail_by(error, now, out),
+                })
+            }
+        }
+    }
+
+    /// The same with an inflater to be used again, of whatever connections: a message that came compressed is lent from
+    /// there.
+    pub fn next_event_inflating<'e, 'i: 'e>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        now: Time,
+        inflater: &'e mut Inflater,
+        out: &mut Vec<u8>,
+    ) -> Option<Event<'e>> {
+        match self.step(input, now, out) {
+            Step::Event(event) => event,
+            Step::Inflate(Message { kind, payload }) => Some(match self.inflate(kind, &payload, inflater) {
+                Ok(bytes) => Event::Message(Message { kind, payload: Payload::Lent(bytes) }),
+                Err(error) => self.fail_by(error, now, out),
+            }),
+        }
+    }
+
+    /// Inflates a message that has come whole.
+    fn inflate<'e>(
+        &mut self,
+        kind: Kind,
+        compressed: &[u8],
+        inflater: &'e mut Inflater,
+    ) -> Result<&'e mut [u8], ProtocolError> {
+        let message_bytes_max = self.limits.message_bytes_max;
+        let State::Open(open) = &mut self.state else { return Err(ProtocolError::DeflateInvalid) };
+        match open.deflate.and_then(|deflate| self.role.window_of_peer(deflate)) {
+            None => inflater.inflate(kind, compressed, message_bytes_max, None),
+            Some(window) => {
+                let context = &mut open.unfinished.get_or_insert_default().context;
+                inflater.inflate(kind, compressed, message_bytes_max, Some((context, window)))
+            }
+        }
+    }
+
+    /// §7.1.7: "SHOULD send a Close frame with an appropriate status code before proceeding".
+    fn fail_by(&mut self, error: ProtocolError, now: Time, out: &mut Vec<u8>) -> Event<'static> {
+        let key = self.role.next_masking_key();
+        encoder::append_close(Some(error.code()), error.sentence(), key, out);
+        self.state = State::Closed { since: now };
+        Event::Closed(Closure::Failed(error))
+    }
+
+    /// Consumes input up to the next event, or to a message that is still to be inflated.
+    fn step<'i>(&mut self, input: &mut &'i mut [u8], now: Time, out: &mut Vec<u8>) -> Step<'i> {
+        Step::Event(match &mut self.state {
             State::Open(open) => {
                 if input.is_empty() {
-                    return None;
+                    return Step::Event(None);
                 }
                 self.heard = now;
                 self.quiet_since = now;
                 match open.read_frames(input, &self.limits, &mut self.role, out) {
                     Ok(Outcome::Starved) => None,
                     Ok(Outcome::Message(message)) => Some(Event::Message(message)),
+                    Ok(Outcome::Compressed(message)) => return Step::Inflate(message),
                     Ok(Outcome::Close(code, reason)) => {
                         // §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the
                         // endpoint MUST send a Close frame in response", and "typically echos the status code".
@@ -288,18 +391,12 @@ impl Connection {
                         self.state = State::Closed { since: now };
                         Some(Event::Closed(Closure::Agreed(code, reason)))
                     }
-                    Err(error) => {
-                        // §7.1.7: "SHOULD send a Close frame with an appropriate status code before proceeding".
-                        let key = self.role.next_masking_key();
-                        encoder::append_close(Some(error.code()), error.sentence(), key, out);
-                        self.state = State::Closed { since: now };
-                        Some(Event::Closed(Closure::Failed(error)))
-                    }
+                    Err(error) => Some(self.fail_by(error, now, out)),
                 }
             }
             State::Closing(closing) => {
                 let closure = match closing.read_frames(input, &self.role) {
-                    Ok(None) => return None,
+                    Ok(None) => return Step::Event(None),
                     Ok(Some((code, reason))) => Closure::Agreed(code, reason),
                     // Our Close frame is out already; nothing may follow it.
                     Err(error) => Closure::Failed(error),
@@ -309,12 +406,12 @@ impl Connection {
             }
             State::Connecting(connecting) if connecting.expectation.is_none() => {
                 let (request, awaiting) = match connecting.read_request(input) {
-                    Ok(None) => return None,
+                    Ok(None) => return Step::Event(None),
                     Ok(Some(decided)) => decided,
                     Err(error) => {
                         error.response().append(true, out);
                         self.state = State::Closed { since: now };
-                        return Some(Event::Closed(Closure::Refused(error)));
+                        return Step::Event(Some(Event::Closed(Closure::Refused(error))));
                     }
                 };
                 self.state = State::Awaiting(Box::new(awaiting));
@@ -323,7 +420,7 @@ impl Connection {
             State::Connecting(connecting) => match connecting.read_response(input) {
                 Ok(None | Some(Answer::Interim)) => None,
                 Ok(Some(Answer::Agreed(agreement))) => {
-                    self.open(now);
+                    self.open(agreement.deflate, now);
                     Some(Event::Accepted(agreement))
                 }
                 Ok(Some(Answer::Other(status))) => {
@@ -342,7 +439,7 @@ impl Connection {
                 mem::take(input);
                 None
             }
-        }
+        })
     }
 
     /// The peer's end of the TCP connection came. Without a Close frame before it, the connection is
@@ -436,11 +533,28 @@ impl Connection {
         }
     }
 
-    /// Server role: keeps bytes that came behind the request head while a decision is awaited.
+    /// Keeps input that [`next_event`](Self::next_event) has not consumed: in the server role what came behind the
+    /// request head while a decision is awaited, and in an open connection what shall wait for another time, until
+    /// [`take_held`](Self::take_held).
     pub fn hold(&mut self, rest: &[u8]) {
-        if let State::Awaiting(awaiting) = &mut self.state {
-            awaiting.held.extend_from_slice(rest);
+        match &mut self.state {
+            State::Awaiting(awaiting) => awaiting.held.extend_from_slice(rest),
+            State::Open(open) if !rest.is_empty() => {
+                open.unfinished.get_or_insert_default().held.extend_from_slice(rest);
+            }
+            _ => {}
         }
+    }
+
+    /// Gives back what an open connection [holds](Self::hold): hand it to [`next_event`](Self::next_event) before any
+    /// other input. Empty if there is nothing.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        let State::Open(open) = &mut self.state else { return Vec::new() };
+        let held = open.unfinished.as_mut().map(|unfinished| mem::take(&mut unfinished.held));
+        if held.as_ref().is_some_and(|held| !held.is_empty()) {
+            open.forget_unused();
+        }
+        held.unwrap_or_default()
     }
 }
 
@@ -458,8 +572,8 @@ impl Connection {
                 let Awaiting { upgrade, method, held, .. } = *awaiting;
                 match upgrade {
                     Ok(accept_key) => {
+                        self.open(agreement.deflate, now);
                         handshake::append_accepted(accept_key, agreement, out);
-                        self.open(now);
                         held
                     }
                     Err(error) => {
@@ -492,7 +606,7 @@ impl Connection {
         Some(Closure::Responded(response.status))
     }
 
-    /// Sends a message in one frame. Returns false, and does nothing, unless the connection is open.
+    /// Sends a message in one frame, as it is. Returns false, and does nothing, unless the connection is open.
     ///
     /// A text's payload must be UTF-8; that is not checked here.
     #[inline]
@@ -502,6 +616,23 @@ impl Connection {
             encoder::append_frame(true, kind.into(), self.role.next_masking_key(), payload, out);
         }
         open
+    }
+
+    /// The same, compressed if that was agreed to and is worth it ([`Compressing`](super::Compressing)).
+    pub fn send_deflated(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        deflater: &mut Deflater,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match self.deflate().and_then(|deflate| self.role.own_window(deflate)) {
+            None => self.send(kind, payload, out),
+            Some(window) => {
+                deflater.append(window, self.role.next_masking_key(), kind, payload, out);
+                true
+            }
+        }
     }
 
     /// Sends a message in as many frames as it has fragments (§5.4); one empty frame if there are none. Returns false,
@@ -578,9 +709,10 @@ impl Connection {
         Some(Closure::Dropped(code))
     }
 
-    fn open(&mut self, now: Time) {
+    fn open(&mut self, deflate: Option<Deflate>, now: Time) {
         self.heard(now);
-        self.state = State::Open(Open { decoder: FrameDecoder::new(), unfinished: None });
+        self.state =
+            State::Open(Open { decoder: FrameDecoder::new(), deflate, compressed: false, unfinished: None });
     }
 }
 
@@ -630,6 +762,15 @@ impl Connection {
         matches!(self.state, State::Closing(_) | State::Closed { .. } | State::Ended)
     }
 
+    /// What was agreed about compression, if the connection is open and messages may be compressed.
+    #[must_use]
+    pub fn deflate(&self) -> Option<Deflate> {
+        match &self.state {
+            State::Open(open) => open.deflate,
+            _ => None,
+        }
+    }
+
     /// Whether messages can be sent.
     #[inline]
     #[must_use]
@@ -647,7 +788,9 @@ impl Connection {
             State::Open(open) => open.unfinished.as_ref().map_or(0, |unfinished| {
                 let message = unfinished.message.as_ref().map_or(0, Assembler::held_bytes);
                 let owed_pong = unfinished.owed_pong.as_ref().map_or(0, |payload| payload.len());
-                size_of::<Unfinished>() + message + unfinished.control.capacity() + owed_pong
+                let context = unfinished.context.held_bytes();
+                let held = unfinished.held.capacity();
+                size_of::<Unfinished>() + message + unfinished.control.capacity() + owed_pong + held + context
             }),
             State::Closing(closing) => closing.control.capacity(),
             State::Closed { .. } | State::Ended => 0,
@@ -697,7 +840,11 @@ impl Open {
                 }
                 Decoded::Payload(piece) => {
                     if let Some(message) = self.take_data(piece)? {
-                        return Ok(Outcome::Message(message));
+                        return Ok(if self.compressed {
+                            Outcome::Compressed(message)
+                        } else {
+                            Outcome::Message(message)
+                        });
                     }
                 }
             }
@@ -714,17 +861,19 @@ impl Open {
         role: &Role,
     ) -> Result<(), ProtocolError> {
         let message = self.unfinished.as_mut().and_then(|unfinished| unfinished.message.as_mut());
-        header.check(role.expected(message.is_some()))?;
+        header.check(role.expected(message.is_some(), self.deflate.is_some()))?;
         if header.opcode.is_control() {
             return Ok(());
         }
-        match message {
-            Some(message) => message.begin_fragment(header.payload_len, limits.message_bytes_max),
-            None => assembler::check_len(header.payload_len, 0, limits.message_bytes_max),
+        if let Some(message) = message {
+            return message.begin_fragment(header.payload_len, limits.message_bytes_max);
         }
+        self.compressed = header.rsv.contains(Rsv::RSV1);
+        assembler::check_len(header.payload_len, 0, limits.message_bytes_max, self.compressed)
     }
 
-    /// Takes a piece of a data frame; returns the message that it ends. What comes whole is lent, the rest assembled.
+    /// Takes a piece of a data frame; returns the message that it ends, compressed if it came so. What comes whole is
+    /// lent, the rest assembled.
     #[inline]
     fn take_data<'i>(&mut self, piece: Piece<'i>) -> Result<Option<Message<'i>>, ProtocolError> {
         let Piece { opcode, fin, first, last, bytes } = piece;
@@ -733,21 +882,21 @@ impl Open {
             _ => Kind::Binary,
         };
         if first && last && fin && opcode != Opcode::Continuation {
-            if kind == Kind::Text {
+            if kind == Kind::Text && !self.compressed {
                 simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::TextNotUtf8)?;
             }
             return Ok(Some(Message { kind, payload: Payload::Lent(bytes) }));
         }
         let unfinished = self.unfinished.get_or_insert_default();
         // A continuation's message is there already, by the check of its header.
-        let message = unfinished.message.get_or_insert_with(|| Assembler::new(kind));
+        let message = unfinished.message.get_or_insert_with(|| Assembler::new(kind, self.compressed));
         message.push(bytes)?;
         if !(last && fin) {
             return Ok(None);
         }
-        let message = unfinished.message.take().map(Assembler::finish).transpose()?;
+        let whole = unfinished.message.take().map(Assembler::finish).transpose()?;
         self.forget_unused();
-        Ok(message)
+        Ok(whole.map(|(kind, bytes)| Message { kind, payload: Payload::Assembled(bytes) }))
     }
 
     /// Takes a piece of a control frame and obeys it when it is whole (§5.5); returns a Close frame's code and reason.
@@ -797,8 +946,13 @@ impl Open {
     /// Restores the invariant of `unfinished`.
     fn forget_unused(&mut self) {
         let in_use = self.unfinished.as_ref().is_some_and(|unfinished| {
-            let Unfinished { message, control, congested, owed_pong } = &**unfinished;
-            message.is_some() || !control.is_empty() || *congested || owed_pong.is_some()
+            let Unfinished { message, control, congested, owed_pong, held, context } = &**unfinished;
+            message.is_some()
+                || !control.is_empty()
+                || *congested
+                || owed_pong.is_some()
+                || !held.is_empty()
+                || !context.is_empty()
         });
         if !in_use {
             self.unfinished = None;
@@ -809,7 +963,8 @@ impl Open {
     fn start_closing_handshake(self, now: Time) -> Closing {
         let unfinished = self.unfinished.map(|unfinished| *unfinished).unwrap_or_default();
         let continuation = unfinished.message.is_some();
-        Closing { since: now, decoder: self.decoder, continuation, control: unfinished.control }
+        let deflate = self.deflate.is_some();
+        Closing { since: now, decoder: self.decoder, deflate, continuation, control: unfinished.control }
     }
 }
 
@@ -822,7 +977,7 @@ impl Closing {
     ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
         while let Some(decoded) = self.decoder.next(input)? {
             match decoded {
-                Decoded::Header(header) => header.check(role.expected(self.continuation))?,
+                Decoded::Header(header) => header.check(role.expected(self.continuation, self.deflate))?,
                 Decoded::Payload(Piece { opcode: Opcode::Close, last, bytes, .. }) => {
                     self.control.extend_from_slice(bytes);
                     if last {

@@ -25,7 +25,7 @@ pub const fn unmasked_frame_len(payload_len: usize) -> usize {
     header_len + payload_len
 }
 
-/// Appends one frame.
+/// Appends one frame, without reserved bits.
 #[inline]
 pub fn append_frame(
     fin: bool,
@@ -34,7 +34,20 @@ pub fn append_frame(
     payload: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let header = FrameHeader { fin, rsv: Rsv::NONE, opcode, masking_key, payload_len: payload.len() as u64 };
+    append_extended(fin, Rsv::NONE, opcode, masking_key, payload, out);
+}
+
+/// Appends one frame with the reserved bits that an extension demands.
+#[inline]
+pub(super) fn append_extended(
+    fin: bool,
+    rsv: Rsv,
+    opcode: Opcode,
+    masking_key: Option<MaskingKey>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let header = FrameHeader { fin, rsv, opcode, masking_key, payload_len: payload.len() as u64 };
     let mut bytes = [0; FrameHeader::LEN_MAX];
     let header_len = header.encode(&mut bytes);
     out.reserve(header_len + payload.len());

@@ -46,6 +46,7 @@ protocol_errors! {
     "RFC 6455 §5.1" Unmasked => PROTOCOL_ERROR "a client must mask its frames";
     "RFC 6455 §5.1" Masked => PROTOCOL_ERROR "a server must not mask its frames";
     "RFC 6455 §5.2" ReservedBits => PROTOCOL_ERROR "a reserved bit is set that no extension uses";
+    "RFC 7692 §6.1" CompressedBitMisplaced => PROTOCOL_ERROR "RSV1 belongs on a message's first frame and nowhere else";
     "RFC 6455 §5.2" ReservedOpcode => PROTOCOL_ERROR "the opcode is reserved";
     "RFC 6455 §5.2" LengthNotMinimal => PROTOCOL_ERROR "the length is not written in the fewest bytes";
     "RFC 6455 §5.2" LengthOver63Bits => PROTOCOL_ERROR "the most significant bit of the length is set";
@@ -57,6 +58,7 @@ protocol_errors! {
     "RFC 6455 §7.4" InvalidCloseCode => PROTOCOL_ERROR "the Close frame's code may not be sent";
     "RFC 6455 §8.1" CloseReasonNotUtf8 => INVALID_PAYLOAD "the Close frame's reason is not UTF-8";
     "RFC 6455 §8.1" TextNotUtf8 => INVALID_PAYLOAD "a text message is not UTF-8";
+    "RFC 7692 §7.2.2" DeflateInvalid => INVALID_PAYLOAD "the message's compressed data is corrupt";
     "RFC 6455 §7.4.1" MessageTooBig => MESSAGE_TOO_BIG "the message is larger than this endpoint accepts";
     // Not 1009: that asks for smaller messages, and this one may be small. It is how it is cut that the policy forbids.
     "RFC 6455 §10.4" TooManyFragments => POLICY_VIOLATION "the message has more fragments than this endpoint accepts";

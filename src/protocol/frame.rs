@@ -220,13 +220,18 @@ impl FrameHeader {
     /// Checks the header against all of §5 that depends on who sent it and when.
     ///
     /// # Errors
-    /// Reserved bits without an extension, masking where there must be none or none where there must be, a fragmented
+    /// Reserved bits without an extension or where an extension has none, masking where there must be none or none where there must be, a fragmented
     /// or too long control frame, a continuation of nothing, and a new message inside another.
     #[inline]
     pub fn check(&self, expected: Expected) -> Result<(), ProtocolError> {
         // §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values".
         if !expected.rsv.contains(self.rsv) {
             return Err(ProtocolError::ReservedBits);
+        }
+        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
+        // fragments of a data message."
+        if self.rsv.contains(Rsv::RSV1) && !matches!(self.opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::CompressedBitMisplaced);
         }
         // §5.1: "a client MUST mask all frames", "a server MUST NOT mask any frames".
         match (expected.masked, self.masking_key) {

@@ -153,7 +153,10 @@ pub use client_handshake::{ClientRequest, InvalidRequest};
 pub use close::{CloseCode, CloseReason, parse_close};
 pub use connection::{Closure, Connection, Event, Timeout, Wants};
 pub use decoder::{Decoded, FrameDecoder, Piece};
-pub use deflate::{ClientWindow, Deflate, DeflateOffer, DeflatePolicy, WindowBits, first_acceptable};
+pub use deflate::{
+    ClientWindow, Compressing, Deflate, DeflateOffer, DeflatePolicy, Deflater, Inflater, Window, WindowBits,
+    first_acceptable,
+};
 pub use encoder::{append_close, append_control, append_frame, append_message, unmasked_frame_len};
 pub use error::{HandshakeError, ProtocolError};
 pub use frame::{Expected, FrameHeader, Opcode, Parse, Rsv};

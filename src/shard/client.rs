@@ -4,7 +4,7 @@ use super::deadlines::Instant;
 use super::outbox::Outbox;
 use crate::dialect::Dialect;
 use crate::hub::Membership;
-use crate::protocol::Connection;
+use crate::protocol::{Agreement, Connection, Deflate};
 
 /// One peer: its WebSocket state, what it has still to be sent, and where it listens.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Client {
     pub held: u32,
     /// What its messages mean.
     pub dialect: Dialect,
+    /// What its handshake agrees to about compression.
+    pub deflate: Option<Deflate>,
     /// It asked not to get its own publications back.
     pub without_own: bool,
     /// What is known about bytes it sent that were not read.
@@ -58,6 +60,7 @@ impl Client {
             scheduled: Instant::NEVER,
             held: 0,
             dialect: Dialect::Relay,
+            deflate: None,
             without_own: false,
             inbox: Inbox::default(),
             turned_away: false,
@@ -65,6 +68,12 @@ impl Client {
             dying: false,
         }
     }
+
+    /// What its handshake agrees to.
+    pub(super) fn agreement(&self) -> Agreement {
+        Agreement { deflate: self.deflate, ..Agreement::default() }
+    }
+
     /// Bytes that it holds, in its outbox and its connection.
     pub(super) fn held_bytes(&self) -> usize {
         self.outbox.own_bytes() + self.connection.held_bytes()

@@ -2,8 +2,9 @@
 
 use super::Shard;
 use super::mail::{Batch, Mail};
-use crate::hub::{Listener, Origin, Segment, ShardId};
-use crate::protocol::{Time, append_message};
+use super::rendering::render;
+use crate::hub::{HomeKey, Listener, Origin, Segment, ShardId};
+use crate::protocol::{Kind, Time};
 use std::mem;
 
 /// Puts a sealed segment among the mail to its listener's shard.
@@ -35,16 +36,23 @@ impl Shard {
                     };
                     payloads = rest;
                     let origin = Origin { shard: from, client };
-                    let position = self.homes.sequence(home, origin, |_rendering, frames| {
-                        append_message(kind, payload, frames);
-                    });
-                    self.counters.publications.add(u64::from(position.is_some()));
-                    self.counters.publications_homeless.add(u64::from(position.is_none()));
+                    self.publish(home, origin, kind, payload);
                 }
                 Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment),
                 Mail::Barrier(barrier) => self.drain.pass(barrier),
             }
         }
+    }
+
+    /// A publication in a channel that is at home here gets its place, and its frame in each wire form that anyone
+    /// listens in.
+    pub(super) fn publish(&mut self, home: HomeKey, origin: Origin, kind: Kind, payload: &[u8]) {
+        let (deflater, counters) = (&mut self.deflater, &self.counters);
+        let position = self.homes.sequence(home, origin, |rendering, frames| {
+            render(rendering, kind, payload, deflater, counters, frames);
+        });
+        self.counters.publications.add(u64::from(position.is_some()));
+        self.counters.publications_homeless.add(u64::from(position.is_none()));
     }
 
     /// Closes this turn's open segments: other shards' go into the mail, our own into our logs.

@@ -5,7 +5,7 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_eof`, `lose` | `next_to_read` |
+//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read` |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs` | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
 //! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
@@ -21,6 +21,7 @@ pub mod mail;
 mod mailing;
 mod outbox;
 mod reading;
+mod rendering;
 mod route;
 mod subscribing;
 mod writing;
@@ -32,7 +33,7 @@ use crate::config::Config;
 use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
-use crate::protocol::Time;
+use crate::protocol::{Deflater, Inflater, Time};
 use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
@@ -100,6 +101,10 @@ pub struct Shard {
     /// This turn's mail, by shard; a shard's mail to itself never leaves it.
     outgoing: Vec<Batch>,
 
+    /// Inflates what any client has compressed.
+    inflater: Inflater,
+    /// Compresses for all clients.
+    deflater: Deflater,
     /// Empty between calls: replies are gathered here, so that sixteen echoes cost no allocation.
     replies: Vec<u8>,
     /// What a dialect answers when that is not the message itself.
@@ -135,6 +140,8 @@ impl Shard {
             abandoned: VecDeque::new(),
             retained: Retained::default(),
             outgoing: (0..place.shards).map(|_| Batch::new(place.id)).collect(),
+            inflater: Inflater::new(),
+            deflater: rendering::deflater(&place.config.deflate),
             replies: Vec::new(),
             scratch: Vec::new(),
             spares: Vec::new(),

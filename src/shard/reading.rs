@@ -3,13 +3,14 @@
 use super::Shard;
 use super::client::Client;
 use super::mail::Mail;
+use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
 use crate::dialect::{Command, Dialect, echo, relay};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
-    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time,
-    Timeout, Wants, append_message,
+    CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time, Timeout,
+    Wants,
 };
 use std::mem;
 
@@ -97,16 +98,38 @@ impl Shard {
         }
     }
 
-    /// Bytes came from a client. `more`: the socket may have more of them.
-    pub fn receive(&mut self, key: ClientKey, bytes: &mut [u8], more: bool, now: Time) {
+    /// Bytes came from a client. `more`: the socket may have more of them. Returns what they came to, as
+    /// [`receive_held`](Self::receive_held) does.
+    pub fn receive(
+        &mut self,
+        key: ClientKey,
+        bytes: &mut [u8],
+        more: bool,
+        budget_bytes: usize,
+        now: Time,
+    ) -> usize {
         self.counters.bytes_read.add(bytes.len() as u64);
-        self.process(key, bytes, now);
-        let Some(client) = self.clients.get(key) else { return };
-        if more || client.inbox.ending {
+        let (came_to, is_held) = self.process(key, bytes, budget_bytes, now);
+        let is_ending = self.clients.get(key).is_some_and(|client| client.inbox.ending);
+        if more || is_ending || is_held {
             self.list_readable(key, false);
         } else {
             self.drained(key);
         }
+        came_to
+    }
+
+    /// Goes on with what is left of bytes that came from a client and were too much for a turn once inflated. Returns
+    /// what they came to, to be taken off the turn's budget: bytes of messages, or of input if that is more. `None` if
+    /// nothing is left: its socket is to be read.
+    pub fn receive_held(&mut self, key: ClientKey, budget_bytes: usize, now: Time) -> Option<usize> {
+        let mut held = self.clients.get_mut(key)?.connection.take_held();
+        if held.is_empty() {
+            return None;
+        }
+        let (came_to, _) = self.process(key, &mut held, budget_bytes, now);
+        self.list_readable(key, false);
+        Some(came_to)
     }
 
     /// The peer's end of the TCP connection came.
@@ -125,12 +148,32 @@ impl Shard {
         self.let_die(key);
     }
 
-    /// Feeds bytes to a client's connection and does what comes out.
-    pub(super) fn process(&mut self, key: ClientKey, mut input: &mut [u8], now: Time) {
+    /// Feeds bytes to a client's connection and does what comes out, until messages that may have been compressed have
+    /// more bytes than `budget_bytes`; the connection holds what is left then. Returns what the bytes came to, and whether
+    /// some are held.
+    pub(super) fn process(
+        &mut self,
+        key: ClientKey,
+        mut input: &mut [u8],
+        budget_bytes: usize,
+        now: Time,
+    ) -> (usize, bool) {
+        let read = input.len();
+        let mut said = 0;
+        let mut is_held = false;
         let mut replies = mem::take(&mut self.replies);
+        let mut inflater = mem::take(&mut self.inflater);
         while let Some(client) = self.clients.get_mut(key) {
-            match client.connection.next_event(&mut input, now, &mut replies) {
-                Some(Event::Message(message)) => self.say(key, &message, &mut replies),
+            if said > budget_bytes && !input.is_empty() && client.connection.deflate().is_some() {
+                client.connection.hold(input);
+                is_held = true;
+                break;
+            }
+            match client.connection.next_event_inflating(&mut input, now, &mut inflater, &mut replies) {
+                Some(Event::Message(message)) => {
+                    said += message.payload.len();
+                    self.say(key, &message, &mut replies);
+                }
                 Some(Event::Requested(request)) => self.answer(key, &request, now, &mut replies),
                 Some(Event::Closed(closure)) => self.note_closure(key, &closure),
                 // Only in the client role.
@@ -143,25 +186,35 @@ impl Shard {
                 }
             }
         }
+        self.inflater = inflater;
         self.reply(key, &mut replies);
         self.replies = replies;
         self.settle(key, now);
+        (said.max(read), is_held)
     }
 
     /// A client says something.
     fn say(&mut self, key: ClientKey, message: &Message<'_>, replies: &mut Vec<u8>) {
         self.counters.messages_received.add(1);
         self.counters.message_bytes_received.add(message.payload.len() as u64);
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get(key) else { return };
+        let mut scratch = mem::take(&mut self.scratch);
         let command = match client.dialect {
             Dialect::Relay => {
-                relay::read(self.place.config.payload, message.kind, &message.payload, &mut self.scratch)
+                relay::read(self.place.config.payload, message.kind, &message.payload, &mut scratch)
             }
             Dialect::Echo => echo::read(message.kind, &message.payload),
         };
-        match command {
+        self.obey(key, &command, replies);
+        self.scratch = scratch;
+    }
+
+    /// Does what a client's message asks for.
+    fn obey(&mut self, key: ClientKey, command: &Command<'_>, replies: &mut Vec<u8>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match *command {
             Command::Reply { kind, payload } => {
-                client.connection.send(kind, payload, replies);
+                client.connection.send_deflated(kind, payload, &mut self.deflater, replies);
             }
             Command::Reject { error } => {
                 self.counters.messages_rejected.add(1);
@@ -177,12 +230,8 @@ impl Shard {
                     return;
                 };
                 if home_shard == self.place.id {
-                    let origin = Origin { shard: self.place.id, client: key };
-                    let position = self.homes.sequence(*home, origin, |_rendering, frames| {
-                        append_message(kind, payload, frames);
-                    });
-                    self.counters.publications.add(u64::from(position.is_some()));
-                    self.counters.publications_homeless.add(u64::from(position.is_none()));
+                    let (home, origin) = (*home, Origin { shard: self.place.id, client: key });
+                    self.publish(home, origin, kind, payload);
                 } else {
                     let batch = &mut self.outgoing[usize::from(home_shard.0)];
                     let payload_len = payload.len() as u32;
@@ -196,6 +245,7 @@ impl Shard {
     /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word.
     fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) {
         let Some(client) = self.clients.get_mut(key) else { return };
+        client.deflate = agree(&request.deflate_offers, &self.place.config.deflate);
         match route(request, &self.place.config) {
             Route::Respond(response) => {
                 if let Some(closure) = client.connection.respond(&response, now, replies) {
@@ -205,13 +255,15 @@ impl Shard {
             Route::Echo => {
                 client.dialect = Dialect::Echo;
                 self.counters.handshakes_accepted.add(1);
-                let held = client.connection.accept(Agreement::default(), now, replies);
+                self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
+                let held = client.connection.accept(client.agreement(), now, replies);
                 debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
             }
             Route::Relay { channel, without_own } => {
                 client.dialect = Dialect::Relay;
                 client.without_own = without_own;
-                if let Some(local) = self.find_or_await(&channel, key) {
+                let rendering = rendering_for(client.deflate);
+                if let Some(local) = self.find_or_await(&channel, rendering, key) {
                     let held = self.admit(key, local, now, replies);
                     debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
                 }

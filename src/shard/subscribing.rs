@@ -10,14 +10,18 @@ use crate::hub::{
     Channel, ChannelName, ClientKey, HomeKey, Interest, Listener, Membership, Rendering, ShardId, home_of,
 };
 use crate::limits;
-use crate::protocol::{Agreement, Time, Wants};
+use crate::protocol::{Time, Wants};
 use std::mem;
 
 impl Shard {
-    /// The channel's number, if `client` can be admitted to it at once. Else the client is among those that wait
-    /// for its home's word.
-    pub(super) fn find_or_await(&mut self, name: &ChannelName, client: ClientKey) -> Option<u32> {
-        let rendering = Rendering::Relay;
+    /// The number of the channel in this rendering, if `client` can be admitted to it at once. Else the client is among
+    /// those that wait for its home's word.
+    pub(super) fn find_or_await(
+        &mut self,
+        name: &ChannelName,
+        rendering: Rendering,
+        client: ClientKey,
+    ) -> Option<u32> {
         let local = self.subscriptions.find(name, rendering).unwrap_or_else(|| self.open(name, rendering));
         match &mut self.subscriptions.get_mut(local)?.interest {
             Interest::Standing(_) => Some(local),
@@ -80,7 +84,7 @@ impl Shard {
             let mut held = self.admit(key, local, now, &mut replies);
             self.reply(key, &mut replies);
             self.replies = replies;
-            self.process(key, &mut held, now);
+            self.process(key, &mut held, self.read_budget_bytes(), now);
             self.list_if_unread(key);
         }
         self.abandon_if_empty(local);
@@ -98,7 +102,8 @@ impl Shard {
         }
         client.membership = Some(Membership { channel: local, slot, cursor });
         self.counters.handshakes_accepted.add(1);
-        client.connection.accept(Agreement::default(), now, replies)
+        self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
+        client.connection.accept(client.agreement(), now, replies)
     }
 
     /// `key` leaves its channel, if it is in one.

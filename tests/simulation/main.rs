@@ -67,7 +67,10 @@ const SEEN: [&str; 14] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 6] = [
+const NEVER_COUNTED: [&str; 8] = [
+    // The clients here do not offer permessage-deflate.
+    "handshakes_deflated",
+    "publications_deflated",
     "pages_served",
     "messages_rejected",
     "publications_homeless",
