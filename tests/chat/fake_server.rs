@@ -30,23 +30,32 @@ impl FakeServer {
         let listener = self.0.try_clone().unwrap();
         // If nobody comes in time, the test has failed and nobody listens.
         thread::spawn(move || sender.send(listener.accept().unwrap().0));
-        accepted.recv_timeout(PATIENCE).expect("a connection")
+        let stream = accepted.recv_timeout(PATIENCE).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
     }
 
     /// Accepts a connection and opens it as a WebSocket.
     pub(crate) fn accept(&self) -> Peer {
-        let stream = self.accept_stream();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let connection = Connection::server(Arc::new(Limits::default()), Time(0));
-        let mut peer = Peer { stream, connection, unread: Vec::new() };
-        assert_eq!(peer.next(), Seen::Requested);
-        peer
+        Peer::open(self.accept_stream())
+    }
+}
+
+/// What carries a connection.
+pub(crate) trait Stream: Read + Write {
+    /// Says that nothing more will come.
+    fn shutdown_write(&mut self);
+}
+
+impl Stream for TcpStream {
+    fn shutdown_write(&mut self) {
+        self.shutdown(Shutdown::Write).unwrap();
     }
 }
 
 /// The server's end of a connection. It answers Close frames and nothing else by itself.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) stream: S,
     connection: Connection,
     unread: Vec<u8>,
 }
@@ -58,7 +67,15 @@ enum Seen {
     Closed(Closure),
 }
 
-impl Peer {
+impl<S: Stream> Peer<S> {
+    /// Answers the opening handshake.
+    pub(crate) fn open(stream: S) -> Peer<S> {
+        let connection = Connection::server(Arc::new(Limits::default()), Time(0));
+        let mut peer = Peer { stream, connection, unread: Vec::new() };
+        assert_eq!(peer.next(), Seen::Requested);
+        peer
+    }
+
     fn next(&mut self) -> Seen {
         let mut buffer = [0; 4096];
         loop {
@@ -100,7 +117,7 @@ impl Peer {
         match self.next() {
             Seen::Closed(closure) => {
                 assert_eq!(self.connection.wants(), Wants::FlushThenShutdown);
-                self.stream.shutdown(Shutdown::Write).unwrap();
+                self.stream.shutdown_write();
                 closure
             }
             seen => panic!("the end is expected: {seen:?}"),

@@ -1,8 +1,9 @@
 //! `fanwire chat`, the real program, against a real server; or against a listener that plays one, where the test is about
-//! what goes over the wire or about a server that misbehaves.
+//! what goes over the wire or about a server that misbehaves. Over TLS: `tls.rs`.
 
 mod fake_server;
 mod program;
+mod tls;
 
 use fake_server::FakeServer;
 use fanwire::config::{Config, PayloadPolicy};
@@ -286,7 +287,7 @@ fn a_pipe_that_finds_no_server_fails_at_once() {
 #[test]
 fn an_address_that_cannot_be_used_is_named_with_the_fix() {
     for (written, fix) in
-        [("wss://a/", "use ws://"), ("localhost", "write localhost:8080"), ("a:99999", "1 to 65535")]
+        [("ftp://a/", "use ws://"), ("localhost", "write localhost:8080"), ("a:99999", "1 to 65535")]
     {
         let output = run(&[written], b"");
         let status = String::from_utf8(output.stderr).unwrap();

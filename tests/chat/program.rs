@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
     command.arg("chat").args(arguments);
-    command.env_remove("FANWIRE_USERNAME").env_remove("NO_COLOR").env("TERM", "xterm");
+    for variable in ["FANWIRE_USERNAME", "FANWIRE_TLS_CA", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        command.env_remove(variable);
+    }
+    command.env_remove("NO_COLOR").env("TERM", "xterm");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -54,7 +57,11 @@ pub(crate) struct Chat {
 
 impl Chat {
     pub(crate) fn start(arguments: &[&str]) -> Chat {
-        let mut child = command(arguments).spawn().unwrap();
+        Chat::spawn(command(arguments))
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Chat {
+        let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
         let messages = lines(child.stdout.take().unwrap());
         let statuses = lines(child.stderr.take().unwrap());

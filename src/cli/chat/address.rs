@@ -1,16 +1,19 @@
 //! [`Address`]: where to connect to, read from what the user wrote.
 
 use fanwire::protocol::ClientRequest;
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::str::FromStr;
 
-/// A server's WebSocket, as `ws://host[:port][/path][?query]` or one of its shorthands.
+/// A server's WebSocket, as `ws[s]://host[:port][/path][?query]` or one of its shorthands.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     /// A name, or an IP address without brackets.
     pub(super) host: String,
     /// The TCP port.
     pub(super) port: u16,
+    /// What the server's certificate must name; `None` for a server without TLS.
+    pub(super) server_name: Option<ServerName<'static>>,
     /// What is asked of the server there. It has been checked: every part may stand in a request.
     pub(super) request: ClientRequest,
     /// Whether the server sends back what we say: it does unless the query says `echo=off`.
@@ -24,8 +27,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// The port of `ws://` (RFC 6455 §3).
+/// The ports of `ws://` and `wss://` (RFC 6455 §3).
 const PORT_DEFAULT: u16 = 80;
+const TLS_PORT_DEFAULT: u16 = 443;
 
 /// Where fanwire's lobby is.
 const PATH_DEFAULT: &str = "/ws";
@@ -33,8 +37,9 @@ const PATH_DEFAULT: &str = "/ws";
 impl FromStr for Address {
     type Err = String;
 
-    /// Reads a URL. `host:port` stands for `ws://host:port`, and no path for `/ws`. An `http://` URL is the same
-    /// server's WebSocket, and that of the chat page (`http://host:port/#channel`) the page's channel.
+    /// Reads a URL. `host:port` stands for `ws://host:port`, and no path for `/ws`. An `http://` or
+    /// `https://` URL is the same server's WebSocket, and that of the chat page (`http://host:port/#channel`) the page's
+    /// channel.
     ///
     /// # Errors
     /// What is wrong with it and what to write instead.
@@ -43,13 +48,11 @@ impl FromStr for Address {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
             None => (String::new(), written),
         };
-        match &*scheme {
-            "" | "ws" | "http" => {}
-            "wss" | "https" => {
-                return Err(format!("{scheme}:// needs TLS, which is not there yet: use ws://"));
-            }
-            _ => return Err(format!("{scheme}:// is no WebSocket's scheme: use ws://")),
-        }
+        let (canonical_scheme, port_default) = match &*scheme {
+            "" | "ws" | "http" => ("ws", PORT_DEFAULT),
+            "wss" | "https" => ("wss", TLS_PORT_DEFAULT),
+            _ => return Err(format!("{scheme}:// is no WebSocket's scheme: use ws:// or wss://")),
+        };
         let (rest, fragment) = match rest.split_once('#') {
             Some((rest, fragment)) => (rest, Some(fragment)),
             None => (rest, None),
@@ -64,9 +67,9 @@ impl FromStr for Address {
             None if scheme.is_empty() => {
                 return Err(format!("the port is missing: write {authority}:8080, or ws://{authority}"));
             }
-            None => PORT_DEFAULT,
+            None => port_default,
         };
-        let is_page = scheme == "http" && matches!(target, "" | "/");
+        let is_page = scheme.starts_with("http") && matches!(target, "" | "/");
         let target = match (target, fragment) {
             (_, Some(channel)) if is_page && !channel.is_empty() => format!("{PATH_DEFAULT}/{channel}"),
             // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs".
@@ -77,13 +80,19 @@ impl FromStr for Address {
             (target, None) => target.to_owned(),
         };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let host_header = if port == PORT_DEFAULT { bracketed } else { format!("{bracketed}:{port}") };
-        let url = format!("ws://{host_header}{target}");
+        let host_header = if port == port_default { bracketed } else { format!("{bracketed}:{port}") };
+        let url = format!("{canonical_scheme}://{host_header}{target}");
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let has_echo = query.split('&').all(|parameter| parameter != "echo=off");
         let request = ClientRequest::new(host_header, target)
             .map_err(|error| format!("{error}: write it as {EXAMPLE}, %-encoded where need be"))?;
-        Ok(Address { host: host.to_owned(), port, request, has_echo, url })
+        let server_name = match canonical_scheme {
+            "wss" => Some(ServerName::try_from(host.to_owned()).map_err(|_| {
+                format!("no certificate can name the host {host:?}: write a DNS name or an IP address")
+            })?),
+            _ => None,
+        };
+        Ok(Address { host: host.to_owned(), port, server_name, request, has_echo, url })
     }
 }
 
@@ -181,10 +190,35 @@ mod tests {
     }
 
     #[test]
-    fn tls_and_other_schemes_are_refused() {
-        assert!(error("wss://a/ws").contains("TLS, which is not there yet"));
-        assert!(error("https://a").contains("TLS, which is not there yet"));
-        assert!(error("ftp://a").contains("use ws://"));
+    fn s3_with_tls_the_default_port_is_443_and_stays_out_of_the_host_header() {
+        let address: Address = "wss://example.com".parse().unwrap();
+        assert_eq!((address.port, address.to_string()), (443, "wss://example.com/ws".into()));
+        assert_eq!(address.request, ClientRequest::new("example.com", "/ws").unwrap());
+        assert_eq!(url("WSS://example.com:443/x"), "wss://example.com/x");
+        assert_eq!(url("wss://example.com:80"), "wss://example.com:80/ws");
+        assert_eq!(url("ws://example.com:443"), "ws://example.com:443/ws");
+    }
+
+    #[test]
+    fn https_is_the_chat_page_over_tls() {
+        assert_eq!(url("https://a/#room"), "wss://a/ws/room");
+        assert_eq!(url("https://a:8443"), "wss://a:8443/ws");
+        assert!(error("wss://a/#room").contains("no fragment"));
+    }
+
+    #[test]
+    fn with_tls_the_certificate_must_name_the_host() {
+        let name = |written: &str| written.parse::<Address>().unwrap().server_name;
+        assert_eq!(name("wss://example.com/x"), Some("example.com".try_into().unwrap()));
+        assert_eq!(name("wss://[::1]:8443"), Some("::1".try_into().unwrap()));
+        assert_eq!(name("https://127.0.0.1/"), Some("127.0.0.1".try_into().unwrap()));
+        assert_eq!([name("ws://a"), name("http://a"), name("a:443")], [None, None, None]);
+        assert!(error("wss://a..b/").contains("DNS name or an IP address"));
+    }
+
+    #[test]
+    fn other_schemes_are_refused() {
+        assert!(error("ftp://a").contains("use ws:// or wss://"));
     }
 
     #[test]

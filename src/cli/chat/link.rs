@@ -1,19 +1,19 @@
-//! [`Link`]: one connection to the server, from the TCP connection on: `protocol::Connection` over a socket.
+//! [`Link`]: one connection to the server, from the TCP connection on: `protocol::Connection` over a [`Transport`].
 //!
 //! It does not wait: [`read`](Link::read) and [`write`](Link::write) do what can be done, and whoever polls the socket
 //! calls them again. It does not reconnect either; it says how it ended.
 
 use fanwire::limits::{Limits, OWN_BYTES_MARK};
 use fanwire::protocol::{
-    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Time, Timeout, Wants,
+    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Status, Time, Timeout, Wants,
 };
 use mio::net::TcpStream;
-use std::io::{self, Read, Write};
+use std::io::ErrorKind;
 use std::mem;
-use std::net::Shutdown;
 use std::sync::Arc;
 
 use super::payload::escape;
+use super::transport::{self, Transport};
 
 /// What the client bears from a server. A Ping goes well before a home router forgets the connection, and a server
 /// that answers nothing for 45 s is gone.
@@ -32,12 +32,12 @@ const REFUSAL_BYTES_MAX: usize = 4 << 10;
 /// A connection to the server.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    transport: Transport,
     connection: Connection,
     out: Vec<u8>,
     /// Bytes of `out` already written. Invariant: less than its length, or 0.
     written: usize,
-    /// The socket took no more.
+    /// The transport took no more.
     is_blocked: bool,
     /// Whether the server has ever said 101.
     was_accepted: bool,
@@ -45,15 +45,25 @@ pub(super) struct Link {
     closure: Option<Closure>,
     /// The body of the response that refuses us.
     refusal: Vec<u8>,
+    /// The first byte that came.
+    first_byte: Option<u8>,
+    /// What TLS died of.
+    tls_error: Option<rustls::Error>,
 }
+
+/// With this begins the alert by which a TLS server answers what is no TLS (RFC 8446 §5.1).
+const TLS_ALERT: u8 = 21;
+
+/// What to do about a server that speaks TLS where we do not.
+const USE_TLS: &str = "the server speaks TLS there: use wss://";
 
 impl Link {
     /// Starts the opening handshake on a connection that has been made.
-    pub(super) fn new(stream: TcpStream, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
+    pub(super) fn new(transport: Transport, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
         let mut out = Vec::new();
         let connection = Connection::client(Arc::new(LIMITS), request, seed, now, &mut out);
         Link {
-            stream,
+            transport,
             connection,
             out,
             written: 0,
@@ -61,19 +71,23 @@ impl Link {
             was_accepted: false,
             closure: None,
             refusal: Vec::new(),
+            first_byte: None,
+            tls_error: None,
         }
     }
 
     /// Reads once and hands what came to `receive`. Returns whether there may be more to read.
     pub(super) fn read(&mut self, buffer: &mut [u8], now: Time, receive: impl FnMut(Kind, &[u8])) -> bool {
-        match self.stream.read(buffer) {
+        match self.transport.read(buffer) {
             Ok(count @ 1..) => {
+                self.first_byte.get_or_insert(buffer[0]);
                 self.take(&mut buffer[..count], now, receive);
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Ok(0) | Err(_) => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            result @ (Ok(0) | Err(_)) => {
+                self.tls_error = result.err().and_then(|error| error.downcast().ok());
                 let event = self.connection.receive_eof(now);
                 self.end(event);
                 false
@@ -123,10 +137,10 @@ impl Link {
         self.connection.close(CloseCode::NORMAL, &CloseReason::none(), now, &mut self.out);
     }
 
-    /// Writes as much as the socket takes, and its end behind the last of it.
+    /// Writes as much as the transport takes, and its end behind the last of it.
     pub(super) fn write(&mut self, now: Time) {
         while self.written < self.out.len() {
-            match self.stream.write(&self.out[self.written..]) {
+            match self.transport.write(&self.out[self.written..]) {
                 Ok(count @ 1..) => {
                     self.written += count;
                     if mem::take(&mut self.is_blocked) {
@@ -135,11 +149,11 @@ impl Link {
                         self.connection.heard(now);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_blocked = true;
                     break;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Nobody hears us any more. What the server said before that is still to be read, its end included.
                 Ok(0) | Err(_) => self.written = self.out.len(),
             }
@@ -150,16 +164,18 @@ impl Link {
             // A Pong that had to wait comes behind the rest.
             self.connection.set_congested(self.unwritten() > OWN_BYTES_MARK, &mut self.out);
         }
+        // TLS has something to say even if we have not. Why it cannot, reading tells.
+        let _ = self.transport.flush();
         // §7.1.1: a socket that is closed at once could lose our Close frame to a reset. A refusal's body is read to its
         // end first: there are servers that cut it short when we turn away.
         let is_refused = matches!(self.closure, Some(Closure::Responded(_)));
         if self.out.is_empty() && self.connection.wants() == Wants::FlushThenShutdown && !is_refused {
-            // It fails if the server is gone already, and then there is nothing to do.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            // It fails if the server is gone already, and then there is nothing to do, or if it is to be done again.
+            let _ = self.transport.shutdown_write();
         }
     }
 
-    /// Bytes that the socket has not taken yet.
+    /// Bytes that the transport has not taken yet.
     pub(super) fn unwritten(&self) -> usize {
         self.out.len() - self.written
     }
@@ -174,12 +190,24 @@ impl Link {
         self.was_accepted
     }
 
-    /// How the link ended, once its TCP connection has too, with what a refusal says.
-    pub(super) fn ended(&self) -> Option<(&Closure, &[u8])> {
-        match &self.closure {
-            Some(closure) if self.connection.wants() == Wants::Nothing => Some((closure, &self.refusal)),
-            _ => None,
-        }
+    /// How the link ended, once its TCP connection has too.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        let closure = self.closure.as_ref().filter(|_| self.connection.wants() == Wants::Nothing)?;
+        let is_plain = matches!(self.transport, Transport::Plain(_));
+        let (sequel, problem) = match &self.tls_error {
+            Some(error) if *closure == Closure::Lost => (Sequel::Fail, transport::describe(error)),
+            _ if is_plain && self.first_byte == Some(TLS_ALERT) => (Sequel::Fail, USE_TLS.to_owned()),
+            _ => (Sequel::of(closure), describe(closure, &self.refusal)),
+        };
+        let advice = if self.transport.is_handshaking() && sequel == Sequel::Reconnect {
+            ", before there was TLS (if it speaks none there, use ws://)"
+        } else if is_plain && wants_tls(closure, &self.refusal) {
+            " (use wss://)"
+        } else {
+            ""
+        };
+        let is_agreed = matches!(closure, Closure::Agreed(..));
+        Some(Ending { is_agreed, sequel, problem: problem + advice })
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -188,9 +216,20 @@ impl Link {
     }
 
     /// The socket, to be polled.
-    pub(super) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
+        self.transport.socket()
     }
+}
+
+/// How a link ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// Both sides have said goodbye.
+    pub(super) is_agreed: bool,
+    /// What to do now.
+    pub(super) sequel: Sequel,
+    /// What happened, in a sentence that a terminal can show.
+    pub(super) problem: String,
 }
 
 /// What to do after a link has ended.
@@ -206,7 +245,7 @@ pub(super) enum Sequel {
 
 impl Sequel {
     /// What to do after a link that ended so.
-    pub(super) fn of(closure: &Closure) -> Sequel {
+    fn of(closure: &Closure) -> Sequel {
         match closure {
             Closure::Agreed(code, _) => match code.map_or(1005, CloseCode::number) {
                 1000 | 1005 => Sequel::Finished,
@@ -224,8 +263,16 @@ impl Sequel {
     }
 }
 
+/// Whether a refusal says that TLS is wanted. Servers put it differently: "The plain HTTP request was sent to HTTPS port",
+/// "Client sent an HTTP request to an HTTPS server", "speaking plain HTTP to an SSL-enabled server port".
+fn wants_tls(closure: &Closure, refusal: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(refusal);
+    *closure == Closure::Responded(Status::BAD_REQUEST)
+        && ["HTTPS", "SSL", "TLS"].iter().any(|word| body.contains(word))
+}
+
 /// How a link ended, in a sentence that a terminal can show.
-pub(super) fn describe(closure: &Closure, refusal: &[u8]) -> String {
+fn describe(closure: &Closure, refusal: &[u8]) -> String {
     match closure {
         Closure::Agreed(code, reason) => {
             let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
@@ -253,7 +300,7 @@ pub(super) fn describe(closure: &Closure, refusal: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fanwire::protocol::{HandshakeError, ProtocolError, Status};
+    use fanwire::protocol::{HandshakeError, ProtocolError};
 
     fn agreed(code: u16, reason: &str) -> Closure {
         Closure::Agreed(Some(CloseCode::new(code)), CloseReason::new(reason))

@@ -7,12 +7,13 @@ use super::address::Address;
 use super::backoff::Backoff;
 use super::departure::Departure;
 use super::input::{Input, Next};
-use super::link::{Link, Sequel, describe};
+use super::link::{Ending, Link, Sequel};
 use super::payload::{self, count};
 use super::screen::Screen;
 use super::talk::Talk;
+use super::transport::{Security, Transport};
 use super::unconfirmed::Unconfirmed;
-use fanwire::protocol::{Closure, Time};
+use fanwire::protocol::Time;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io;
@@ -46,6 +47,8 @@ const LINK: Token = Token(1);
 /// The user's end of the chat, from the first connection to the last.
 pub(super) struct Session {
     address: Address,
+    /// `None`: without TLS.
+    security: Option<Security>,
     /// Somebody sits in front of it: stdin is a terminal.
     is_interactive: bool,
     poll: Poll,
@@ -92,6 +95,7 @@ impl Session {
     /// If the system refuses what polling needs.
     pub(super) fn new(
         address: Address,
+        security: Option<Security>,
         username: String,
         is_raw: bool,
         is_interactive: bool,
@@ -109,6 +113,7 @@ impl Session {
         };
         Ok(Session {
             address,
+            security,
             is_interactive,
             poll,
             departure,
@@ -176,10 +181,7 @@ impl Session {
                 self.step(&mut linked)?;
                 let lived = linked.opened.map_or(Duration::ZERO, |opened| opened.elapsed());
                 match linked.link.ended() {
-                    Some((closure, refusal)) => {
-                        let problem = describe(closure, refusal);
-                        self.after(closure, &problem, linked.is_closing, lived)
-                    }
+                    Some(ending) => self.after(&ending, linked.is_closing, lived),
                     // Before the connection is open there is nobody to say goodbye to.
                     None if linked.opened.is_none() && self.is_leaving() => Ok(self.over(0)),
                     None => Ok(Stage::Linked(linked)),
@@ -242,9 +244,10 @@ impl Session {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        let mut link = Link::new(stream, self.address.request.clone(), seed, self.now());
+        let transport = Transport::new(stream, self.security.as_ref())?;
+        let mut link = Link::new(transport, self.address.request.clone(), seed, self.now());
         // The first event, that it is writable, comes at once.
-        self.poll.registry().register(link.stream(), LINK, Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(link.socket(), LINK, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Stage::Linked(Box::new(Linked { link, opened: None, is_closing: false, is_busy: false })))
     }
 
@@ -355,15 +358,9 @@ impl Session {
     }
 
     /// What comes after a link that has ended.
-    fn after(
-        &mut self,
-        closure: &Closure,
-        problem: &str,
-        is_closing: bool,
-        lived: Duration,
-    ) -> io::Result<Stage> {
-        let is_agreed = matches!(closure, Closure::Agreed(..));
-        if self.is_leaving() || (is_closing && is_agreed) {
+    fn after(&mut self, ending: &Ending, is_closing: bool, lived: Duration) -> io::Result<Stage> {
+        let Ending { is_agreed, sequel, problem } = ending;
+        if self.is_leaving() || (is_closing && *is_agreed) {
             if !is_agreed {
                 self.talk.screen.status(problem);
             }
@@ -377,11 +374,11 @@ impl Session {
                 self.talk.screen.status(&format!("not confirmed by the server, perhaps lost: {doubtful}"));
             }
         }
-        match Sequel::of(closure) {
+        match sequel {
             Sequel::Reconnect => self.reconnect(problem, lived),
-            sequel => {
+            Sequel::Finished | Sequel::Fail => {
                 self.talk.screen.status(problem);
-                Ok(self.over(u8::from(sequel == Sequel::Fail)))
+                Ok(self.over(u8::from(*sequel == Sequel::Fail)))
             }
         }
     }
