@@ -22,7 +22,7 @@ use std::thread;
 fn words_go_out_and_come_back_over_tls_1_3_and_1_2() {
     let authority = Authority::new("round_trip");
     for (version, number) in [(&TLS13, ProtocolVersion::TLSv1_3), (&TLS12, ProtocolVersion::TLSv1_2)] {
-        let server = authority.server_with(certificate(), &[version]);
+        let server = authority.server_with(&certificate(), &[version]);
         let mut chat = Chat::start(&[&server.url(), "--username", "ann", "--tls-ca", authority.file()]);
         let mut peer = server.accept();
         assert_eq!(peer.stream.conn.protocol_version(), Some(number));
@@ -44,13 +44,15 @@ fn words_go_out_and_come_back_over_tls_1_3_and_1_2() {
 #[test]
 fn messages_longer_than_any_record_and_buffer_go_through_whole_in_both_directions() {
     let authority = Authority::new("long");
-    let server = authority.server(certificate());
+    let server = authority.server(&certificate());
     let mut chat = Chat::start(&[&server.url(), "--raw", "--tls-ca", authority.file()]);
     let mut peer = server.accept();
     let lines: Vec<String> = (0..40).map(|number| format!("{number} ").repeat(100_000)).collect();
     let said = lines.clone();
     let speaker = thread::spawn(move || {
-        said.iter().for_each(|line| chat.type_line(line));
+        for line in &said {
+            chat.type_line(line);
+        }
         chat.end_input();
         chat
     });
@@ -68,7 +70,7 @@ fn messages_longer_than_any_record_and_buffer_go_through_whole_in_both_direction
 #[test]
 fn an_end_without_a_close_notify_is_an_end_like_one_with_it() {
     let authority = Authority::new("ends");
-    let server = authority.server(certificate());
+    let server = authority.server(&certificate());
     let mut chat = Chat::start(&[&server.url(), "--tls-ca", authority.file()]);
     let mut peer = server.accept();
     assert_eq!(peer.stream.conn.handshake_kind(), Some(HandshakeKind::Full));
@@ -95,7 +97,7 @@ fn an_end_without_a_close_notify_is_an_end_like_one_with_it() {
 #[test]
 fn a_certificate_nobody_trusted_has_signed_is_refused_for_good_with_the_fix() {
     let (authority, other) = (Authority::new("signer"), Authority::new("stranger"));
-    let server = authority.server(certificate());
+    let server = authority.server(&certificate());
     for (arguments, variables) in [
         (vec!["--tls-ca", other.file()], vec![]),
         (vec![], vec![("FANWIRE_TLS_CA", other.file())]),
@@ -117,7 +119,7 @@ fn a_certificate_is_trusted_by_option_by_variable_or_by_the_system() {
         (&authority, vec![], vec![("FANWIRE_TLS_CA", ""), ("SSL_CERT_FILE", authority.file())]),
         (&own, vec!["--tls-ca", own.file()], vec![]),
     ] {
-        let server = authority.server(certificate());
+        let server = authority.server(&certificate());
         let mut command = command(&[&[&*server.url()], &*arguments].concat());
         command.envs(variables);
         let mut chat = Chat::spawn(command);
@@ -131,7 +133,7 @@ fn insecure_takes_any_certificate_and_warns() {
     let authority = Authority::new("insecure");
     let mut expired = certificate_for("elsewhere.example");
     expired.not_after = date_time_ymd(2001, 1, 1);
-    let server = authority.server(expired);
+    let server = authority.server(&expired);
     let mut command = command(&[&server.url(), "--insecure"]);
     command.env("FANWIRE_TLS_CA", authority.file());
     let mut chat = Chat::spawn(command);
@@ -159,7 +161,7 @@ fn what_is_wrong_with_a_certificate_is_said_and_final() {
         (early, "days: is this machine's time right?\n"),
         (authority_s, "it is an authority's (CA:TRUE), not a server's"),
     ] {
-        let server = authority.server(certificate);
+        let server = authority.server(&certificate);
         let output = server.refused_by(&["--tls-ca", authority.file()], &[]);
         assert_status(&output, problem);
     }
@@ -168,7 +170,7 @@ fn what_is_wrong_with_a_certificate_is_said_and_final() {
 #[test]
 fn a_host_by_name_needs_a_certificate_for_that_name() {
     let authority = Authority::new("names");
-    let server = authority.server(certificate_for("localhost"));
+    let server = authority.server(&certificate_for("localhost"));
     let url = server.url().replace("127.0.0.1", "localhost");
     let mut chat = Chat::start(&[&url, "--tls-ca", authority.file()]);
     let peer = server.accept();
@@ -181,7 +183,7 @@ fn a_host_by_name_needs_a_certificate_for_that_name() {
 #[test]
 fn ws_to_a_server_that_speaks_tls_is_told_to_use_wss() {
     let authority = Authority::new("ws_to_tls");
-    let server = authority.server(certificate());
+    let server = authority.server(&certificate());
     let chat = Chat::start(&[&server.url().replace("wss:", "ws:")]);
     let mut stream = server.accept_stream();
     let error = stream.read(&mut [0]).expect_err("no TLS came");
@@ -208,12 +210,15 @@ fn wss_to_a_server_that_speaks_no_tls_is_told_to_use_ws() {
 }
 
 #[test]
-fn a_connection_that_is_lost_before_there_is_tls_may_have_two_reasons() {
+fn a_connection_that_is_lost_before_the_server_has_answered_may_be_a_misunderstanding() {
     let server = FakeServer::bind();
-    let url = server.url("/ws").replace("ws:", "wss:");
-    let chat = Chat::start(&[&url, "--insecure"]);
+    let url = server.url("/ws");
+    let chat = Chat::start(&[&url.replace("ws:", "wss:"), "--insecure"]);
     server.accept_stream().shutdown_write();
-    assert_final(chat, "the connection was lost, before there was TLS (if it speaks none there, use ws://)");
+    assert_final(chat, "the connection was lost (if the server speaks no TLS there, use ws://)");
+    let chat = Chat::start(&[&url]);
+    server.accept_stream().shutdown_write();
+    assert_final(chat, "the connection was lost (if the server speaks TLS there, use wss://)");
 }
 
 // ---- Arguments ------------------------------------------------------------------------------------------------------
@@ -296,13 +301,13 @@ impl Authority {
         self.file.to_str().unwrap()
     }
 
-    fn server(&self, certificate: CertificateParams) -> TlsServer {
+    fn server(&self, certificate: &CertificateParams) -> TlsServer {
         self.server_with(certificate, ALL_VERSIONS)
     }
 
     fn server_with(
         &self,
-        certificate: CertificateParams,
+        certificate: &CertificateParams,
         versions: &[&'static SupportedProtocolVersion],
     ) -> TlsServer {
         let (chain, key) = if self.is_server {

@@ -54,9 +54,6 @@ pub(super) struct Link {
 /// With this begins the alert by which a TLS server answers what is no TLS (RFC 8446 §5.1).
 const TLS_ALERT: u8 = 21;
 
-/// What to do about a server that speaks TLS where we do not.
-const USE_TLS: &str = "the server speaks TLS there: use wss://";
-
 impl Link {
     /// Starts the opening handshake on a connection that has been made.
     pub(super) fn new(transport: Transport, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
@@ -193,21 +190,33 @@ impl Link {
     /// How the link ended, once its TCP connection has too.
     pub(super) fn ended(&self) -> Option<Ending> {
         let closure = self.closure.as_ref().filter(|_| self.connection.wants() == Wants::Nothing)?;
-        let is_plain = matches!(self.transport, Transport::Plain(_));
-        let (sequel, problem) = match &self.tls_error {
-            Some(error) if *closure == Closure::Lost => (Sequel::Fail, transport::describe(error)),
-            _ if is_plain && self.first_byte == Some(TLS_ALERT) => (Sequel::Fail, USE_TLS.to_owned()),
-            _ => (Sequel::of(closure), describe(closure, &self.refusal)),
-        };
-        let advice = if self.transport.is_handshaking() && sequel == Sequel::Reconnect {
-            ", before there was TLS (if it speaks none there, use ws://)"
-        } else if is_plain && wants_tls(closure, &self.refusal) {
-            " (use wss://)"
-        } else {
-            ""
+        let (sequel, problem) = match (&self.transport, closure, &self.tls_error) {
+            (_, Closure::Lost, Some(error)) => (Sequel::Fail, transport::describe(error)),
+            (Transport::Plain(_), ..) if self.first_byte == Some(TLS_ALERT) => {
+                (Sequel::Fail, "the server speaks TLS there: use wss://".to_owned())
+            }
+            _ => (Sequel::of(closure), describe(closure, &self.refusal) + self.advice(closure)),
         };
         let is_agreed = matches!(closure, Closure::Agreed(..));
-        Some(Ending { is_agreed, sequel, problem: problem + advice })
+        Some(Ending { is_agreed, sequel, problem })
+    }
+
+    /// What to do if the reason is that one end speaks TLS and the other does not, and nothing if that cannot be it.
+    fn advice(&self, closure: &Closure) -> &'static str {
+        match (&self.transport, closure) {
+            (Transport::Tls(_), Closure::Lost | Closure::TimedOut(_)) if self.transport.is_handshaking() => {
+                " (if the server speaks no TLS there, use ws://)"
+            }
+            (Transport::Plain(_), Closure::Lost) if self.first_byte.is_none() => {
+                " (if the server speaks TLS there, use wss://)"
+            }
+            (Transport::Plain(_), Closure::Responded(Status::BAD_REQUEST))
+                if speaks_of_tls(&self.refusal) =>
+            {
+                " (use wss://)"
+            }
+            _ => "",
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -263,12 +272,11 @@ impl Sequel {
     }
 }
 
-/// Whether a refusal says that TLS is wanted. Servers put it differently: "The plain HTTP request was sent to HTTPS port",
-/// "Client sent an HTTP request to an HTTPS server", "speaking plain HTTP to an SSL-enabled server port".
-fn wants_tls(closure: &Closure, refusal: &[u8]) -> bool {
-    let body = String::from_utf8_lossy(refusal);
-    *closure == Closure::Responded(Status::BAD_REQUEST)
-        && ["HTTPS", "SSL", "TLS"].iter().any(|word| body.contains(word))
+/// Whether a refusal's body is about TLS, as in "The plain HTTP request was sent to HTTPS port" or "You're speaking plain
+/// HTTP to an SSL-enabled server port".
+fn speaks_of_tls(body: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(body);
+    ["HTTPS", "SSL", "TLS"].iter().any(|word| body.contains(word))
 }
 
 /// How a link ended, in a sentence that a terminal can show.

@@ -169,7 +169,10 @@ pub(super) fn describe(error: &Error) -> String {
 /// What is wrong with a certificate.
 fn doubt(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => {
+        // The latter two: an authority in use has the name of the one that has signed it, and another key.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "none of the authorities in use has signed it; if you know who has, give their certificate with --tls-ca FILE"
                 .to_owned()
         }
