@@ -65,8 +65,8 @@ did (at once with ?echo=off), the connection is closed.
 
 A connection that is lost is made again, after a wait that grows to half a minute, and lines kept meanwhile are sent \
 then: in a terminal without end; from a pipe up to five times in a row, and not at all if there was no connection in \
-the first place. A refusal by the server (4xx) is final, and so is a close code that blames us, such as 1009, and a certificate that is \
-not trusted.
+the first place. A refusal by the server (4xx) is final, and so are a close code that blames us, such as 1009, and a \
+certificate that is not trusted.
 
 Without --tls-ca, SSL_CERT_FILE and SSL_CERT_DIR say where this system's authorities are, if not in the usual place.
 
