@@ -113,10 +113,13 @@ fn a_certificate_nobody_trusted_has_signed_is_refused_for_good_with_the_fix() {
 fn a_certificate_is_trusted_by_option_by_variable_or_by_the_system() {
     let (authority, other) = (Authority::new("trusted"), Authority::new("not_trusted"));
     let own = Authority::own_certificate("own", certificate());
+    let both = file("both", &format!("two of them\n{}{}", other.issuer.pem(), authority.issuer.pem()));
+    let both = both.to_str().unwrap();
     for (authority, arguments, variables) in [
         (&authority, vec!["--tls-ca", authority.file()], vec![("FANWIRE_TLS_CA", other.file())]),
         (&authority, vec![], vec![("FANWIRE_TLS_CA", authority.file()), ("SSL_CERT_FILE", other.file())]),
         (&authority, vec![], vec![("FANWIRE_TLS_CA", ""), ("SSL_CERT_FILE", authority.file())]),
+        (&authority, vec!["--tls-ca", both], vec![]),
         (&own, vec!["--tls-ca", own.file()], vec![]),
     ] {
         let server = authority.server(&certificate());
@@ -133,13 +136,15 @@ fn insecure_takes_any_certificate_and_warns() {
     let authority = Authority::new("insecure");
     let mut expired = certificate_for("elsewhere.example");
     expired.not_after = date_time_ymd(2001, 1, 1);
-    let server = authority.server(&expired);
-    let mut command = command(&[&server.url(), "--insecure"]);
-    command.env("FANWIRE_TLS_CA", authority.file());
-    let mut chat = Chat::spawn(command);
-    let _peer = server.accept();
-    chat.expect_status("warning: --insecure: whoever answers is taken for the server");
-    chat.expect_status("connected to");
+    for version in ALL_VERSIONS {
+        let server = authority.server_with(&expired, &[version]);
+        let mut command = command(&[&server.url(), "--insecure"]);
+        command.env("FANWIRE_TLS_CA", authority.file());
+        let mut chat = Chat::spawn(command);
+        let _peer = server.accept();
+        chat.expect_status("warning: --insecure: whoever answers is taken for the server");
+        chat.expect_status("connected to");
+    }
 }
 
 #[test]
