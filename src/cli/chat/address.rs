@@ -37,9 +37,8 @@ const PATH_DEFAULT: &str = "/ws";
 impl FromStr for Address {
     type Err = String;
 
-    /// Reads a URL. `host:port` stands for `ws://host:port`, and no path for `/ws`. An `http://` or
-    /// `https://` URL is the same server's WebSocket, and that of the chat page (`http://host:port/#channel`) the page's
-    /// channel.
+    /// Reads a URL. `host:port` stands for `ws://host:port`, and no path for `/ws`. An `http://` or `https://`
+    /// URL is the same server's WebSocket, and that of the chat page (`http://host:port/#channel`) the page's channel.
     ///
     /// # Errors
     /// What is wrong with it and what to write instead.
