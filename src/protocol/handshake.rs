@@ -53,7 +53,7 @@ pub struct Request {
     /// [`SUBPROTOCOLS_MAX`](crate::limits::SUBPROTOCOLS_MAX).
     pub subprotocols: Vec<Box<str>>,
     /// The valid offers of permessage-deflate (RFC 7692 §5.1), the preferred one first; at most
-    /// [`DEFLATE_OFFERS_MAX`](crate::limits::DEFLATE_OFFERS_MAX).
+    /// [`DEFLATE_OFFERS_MAX`](crate::limits::DEFLATE_OFFERS_MAX). None of a Safari that is known to break its word.
     pub deflate_offers: Vec<DeflateOffer>,
     /// Whether the request opens a WebSocket as §4.2.1 demands, and if not, what is wrong with it.
     pub upgrade: Result<(), HandshakeError>,
@@ -143,6 +143,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
     let mut content_length = None;
     let mut subprotocols: Vec<Box<str>> = Vec::new();
     let mut deflate_offers = Vec::new();
+    let mut keeps_context = false;
     let mut found = UpgradeHeaders {
         upgrade: false,
         connection: false,
@@ -180,6 +181,8 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
             if let Err(error) = deflate::read_offers(value, &mut deflate_offers) {
                 found.malformed = Some(error);
             }
+        } else if is("User-Agent") {
+            keeps_context |= deflate::keeps_context(value);
         } else if is("Content-Length") {
             let length = parse_content_length(value)?;
             // RFC 9112 §6.3: lengths that differ are a request within a request.
@@ -211,6 +214,9 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
     // A body would be taken for frames.
     if found.upgrade && has_body {
         return Err(HandshakeError::BodyOnUpgrade);
+    }
+    if keeps_context {
+        deflate_offers.clear();
     }
     let (path, query) = match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),

@@ -172,7 +172,7 @@ impl DeflateOffer {
     }
 
     /// What is agreed on if a server answers this offer with the parameters of `answer`; `None` if it may not (§7.1).
-    fn answered_by(&self, answer: &DeflateOffer) -> Option<Deflate> {
+    fn answered_by(self, answer: DeflateOffer) -> Option<Deflate> {
         // §7.1.1.1: a server accepts an offer with it by including it.
         if self.server_no_context_takeover && !answer.server_no_context_takeover {
             return None;
@@ -276,9 +276,10 @@ fn read(value: &[u8], mut hand_on: impl FnMut(Element)) -> Result<(), MalformedE
     for part in ExtensionParts::new(value) {
         match part? {
             ExtensionPart::Name(name) => {
-                let element = match name == NAME.as_bytes() {
-                    true => Element::Deflate(Some(DeflateOffer::PLAIN)),
-                    false => Element::Other,
+                let element = if name == NAME.as_bytes() {
+                    Element::Deflate(Some(DeflateOffer::PLAIN))
+                } else {
+                    Element::Other
                 };
                 current.replace(element).into_iter().for_each(&mut hand_on);
             }
@@ -330,7 +331,7 @@ pub(in super::super) fn check_answer(
                 Err(HandshakeError::ExtensionNotOffered)
             }
             (Ok(None), Element::Deflate(Some(answer)), Some(offer)) => {
-                offer.answered_by(&answer).map(Some).ok_or(HandshakeError::DeflateAnswerInvalid)
+                offer.answered_by(answer).map(Some).ok_or(HandshakeError::DeflateAnswerInvalid)
             }
             (Ok(_), Element::Deflate(_), Some(_)) => Err(HandshakeError::DeflateAnswerInvalid),
         };
