@@ -1,5 +1,5 @@
-//! The Autobahn test suite's cases for a client: asks a fuzzing server for each, echoes what comes, and asks for the
-//! reports.
+//! The Autobahn test suite's cases for a client: asks a fuzzing server for each, echoes what comes, compressed if the
+//! server agrees to that, and asks for the reports.
 //!
 //! ```text
 //! autobahn_client HOST:PORT
@@ -10,7 +10,10 @@
 //! when all is written, so two ends that both have much to say could wait for each other; the write timeout ends that.
 
 use fanwire::limits::Limits;
-use fanwire::protocol::{ClientRequest, Closure, Connection, Event, Message, Time, Wants};
+use fanwire::protocol::{
+    ClientRequest, ClientWindow, Closure, Compressing, Connection, DeflateOffer, Deflater, Event, Inflater,
+    Message, Time, Wants,
+};
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -32,6 +35,16 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// read it.
 const LONG_WRITE_MS: u32 = 1_000;
 
+/// How echoes are compressed: all of them, whatever their length. The suite counts bytes and does not mind the level.
+const COMPRESSING: Compressing = Compressing { level: 1, bytes_min: 0 };
+
+/// What the suite's servers may ask of us.
+const OFFER: DeflateOffer = DeflateOffer {
+    client_no_context_takeover: true,
+    client_max_window_bits: ClientWindow::Supported,
+    ..DeflateOffer::PLAIN
+};
+
 /// Cases that run at the same time: a case that waits for the clock holds up no other.
 const CASES_AT_ONCE: usize = 4;
 
@@ -51,7 +64,11 @@ fn main() -> Outcome<()> {
             if case > count {
                 return Ok(());
             }
-            let closure = converse(&server, &format!("/runCase?case={case}&agent={AGENT}"), echo)?;
+            let mut deflater = Deflater::new(COMPRESSING);
+            let target = format!("/runCase?case={case}&agent={AGENT}");
+            let closure = converse(&server, &target, |message, connection, out| {
+                connection.send_deflated(message.kind, &message.payload, &mut deflater, out);
+            })?;
             println!("case {case} of {count}: {closure:?}");
         }
     };
@@ -64,11 +81,6 @@ fn main() -> Outcome<()> {
 
     converse(&server, &format!("/updateReports?agent={AGENT}"), |_, _, _| {})?;
     Ok(())
-}
-
-/// Sends a message back as it came.
-fn echo(message: &Message<'_>, connection: &mut Connection, out: &mut Vec<u8>) {
-    connection.send(message.kind, &message.payload, out);
 }
 
 /// Connects to `server`, asks for `target`, hands each message to `receive`, which may answer, and returns how the
@@ -92,9 +104,10 @@ fn converse(
     getrandom::fill(&mut seed)?;
     let mut out = Vec::new();
     let mut buffer = vec![0; 64 << 10];
+    let mut inflater = Inflater::new();
 
     let limits = Arc::new(Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() });
-    let request = ClientRequest::new(server, target)?;
+    let request = ClientRequest::new(server, target)?.with_deflate(OFFER);
     let mut connection = Connection::client(limits, request, seed, now(), &mut out);
     let mut closure = Closure::Lost;
 
@@ -119,7 +132,9 @@ fn converse(
         let ended = match stream.read(&mut buffer) {
             Ok(count @ 1..) => {
                 let mut input = &mut buffer[..count];
-                while let Some(event) = connection.next_event(&mut input, now(), &mut out) {
+                while let Some(event) =
+                    connection.next_event_inflating(&mut input, now(), &mut inflater, &mut out)
+                {
                     match event {
                         Event::Message(message) => receive(&message, &mut connection, &mut out),
                         Event::Closed(why) => closure = why,
