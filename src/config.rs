@@ -3,12 +3,18 @@
 use crate::limits::{self, Limits};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// All that a server is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Addresses to listen on; at least one. Port 0 lets the system choose.
+    /// Addresses to listen on in plaintext. Port 0 lets the system choose. There is one at least, here or in
+    /// [`listen_tls`](Self::listen_tls).
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS. Port 0 lets the system choose.
+    pub listen_tls: Vec<SocketAddr>,
+    /// With what TLS is spoken; there if, and only if, some address is for TLS.
+    pub tls: Option<TlsFiles>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
     pub workers: usize,
     /// What every connection is bound by.
@@ -32,6 +38,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            listen_tls: Vec::new(),
+            tls: None,
             workers: 1,
             limits: Limits::default(),
             connections_max: 10_000,
@@ -52,12 +60,20 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
         let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.listen_tls.is_empty() {
             return Err(ConfigError::new(
                 "--listen",
                 "names no address",
                 "give at least one, as 127.0.0.1:8080",
             ));
+        }
+        if !self.listen_tls.is_empty() && self.tls.is_none() {
+            let fix = "give the certificate with --tls-cert FILE and its key with --tls-key FILE, both PEM";
+            return Err(ConfigError::new("--listen-tls", "has no certificate", fix));
+        }
+        if self.listen_tls.is_empty() && self.tls.is_some() {
+            let fix = "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443";
+            return Err(ConfigError::new("--tls-cert", "is given, but no address is for TLS", fix));
         }
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
             let fix = format!("give 1 to {}", limits::WORKERS_MAX);
@@ -88,6 +104,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The files with which a server speaks TLS, in PEM. They are read at the start, and again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate and behind it those that vouch for it, without the root.
+    pub certificate: PathBuf,
+    /// The private key of the first of them: PKCS#8, SEC1 or RSA, not encrypted.
+    pub key: PathBuf,
 }
 
 /// Bytes of the longest header of a frame that a server sends (RFC 6455 §5.2, unmasked).
@@ -179,6 +204,28 @@ mod tests {
         config.limits.message_bytes_max = 1000;
         config.limits.outbox_bytes_max = 1010;
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn tls_needs_both_an_address_and_a_certificate() {
+        let files = || Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() });
+        let config = |listen: &[SocketAddr], listen_tls: &[SocketAddr], tls: Option<TlsFiles>| Config {
+            listen: listen.to_vec(),
+            listen_tls: listen_tls.to_vec(),
+            tls,
+            ..Config::default()
+        };
+        let address = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        for config in [config(&[], &address, files()), config(&address, &address, files())] {
+            assert_eq!(config.check(), Ok(()));
+        }
+        for (config, option) in [
+            (config(&address, &address, None), "--listen-tls"),
+            (config(&address, &[], files()), "--tls-cert"),
+            (config(&[], &[], None), "--listen"),
+        ] {
+            assert_eq!(config.check().expect_err("it cannot be used").option, option);
+        }
     }
 
     #[test]

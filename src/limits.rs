@@ -148,6 +148,35 @@ pub const SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
 /// Bytes in a shard's mailbox from which on no one who posts to it reads sockets. Posting itself never fails.
 pub const MAILBOX_BYTES_MARK: usize = 8 << 20;
 
+// ---- TLS ------------------------------------------------------------------------------------------------------
+
+/// Bytes of plaintext that are encrypted at once: four full records. Each write of a client's becomes runs of so many,
+/// and what TCP does not take of the last run, with 22 bytes and more for each record, waits as ciphertext. It comes on
+/// top of the outbox limit, for blocked clients only.
+pub const TLS_RUN_BYTES: usize = 64 << 10;
+
+/// Bytes of plaintext that one write takes: about what the kernel's send buffer grows to, which is where a write in
+/// plaintext ends. A peer that reads as fast as we encrypt would otherwise have a worker for as long as it likes.
+pub const TLS_WRITE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of ciphertext read at once. A client's latest, incomplete record is decrypted where it lies in front of them.
+pub const TLS_READ_BYTES: usize = 64 << 10;
+
+/// Bytes that one client can make us keep because they are no whole record, or no whole handshake message, yet: the
+/// longest record there is (RFC 8446 §5.2, RFC 5246 §6.2.3) with its header. A `ClientHello` has about 2 KiB.
+pub const TLS_UNDIGESTED_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
+
+/// Bytes for which an answered flight of a handshake counts in the turn's budget of bytes read. Signing and agreeing on
+/// keys take 0.1 to 1 ms, in which nobody else is heard: a thousand clients that come at once are served over many turns.
+pub const TLS_FLIGHT_COST_BYTES: usize = 64 << 10;
+
+/// Milliseconds between looks at the files of certificate and key. They are read again when they have changed and then
+/// stayed the same for one look more: whoever replaces both is not caught in between.
+pub const CERTIFICATE_LOOK_MS: u64 = 1_000;
+
+/// Seconds before its end from which on a certificate is warned about, at the start, at each reload, and daily.
+pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;
+
 // ---- The process ----------------------------------------------------------------------------------------------
 
 /// Worker threads: far above any machine's cores.

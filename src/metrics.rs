@@ -64,6 +64,17 @@ counters! {
     connections_open;
     /// Times that accepting paused because the process had no descriptors or buffers left.
     accept_pauses;
+    /// TLS handshakes completed.
+    tls_handshakes_completed;
+    /// TLS handshakes among them that resumed a former session.
+    tls_sessions_resumed;
+    /// TLS handshakes that failed, or whose connection ended before they were complete.
+    tls_handshakes_failed;
+    /// Connections to a TLS port that spoke plain HTTP, and were told so.
+    tls_plaintext_requests;
+    /// Gauge: bytes that TLS holds for single clients: ciphertext that is no whole record yet, that TCP has not taken,
+    /// and plaintext that a read had no room for. On top of `bytes_retained`.
+    tls_bytes_held;
     /// Opening handshakes answered with 101.
     handshakes_accepted;
     /// Requests answered with a page or a health check.

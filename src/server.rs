@@ -14,21 +14,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod renewal;
+
 use crate::config::{Config, ConfigError};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
+use crate::net::certificates::Certificates;
 use crate::net::listener::listen;
 use crate::protocol::Time;
 use crate::shard::mail::{Notice, Order};
 use crate::shard::{Place, Shard};
-use crate::worker::Worker;
+use crate::worker::{Common, Listener, Worker};
 use mio::Waker;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use renewal::Renewal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -38,6 +42,9 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    /// What is renewed while it runs, if TLS is spoken.
+    renewal: Option<Renewal>,
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
     notices: Receiver<Notice>,
@@ -86,18 +93,32 @@ impl Server {
     /// If the configuration cannot be used, or the system refuses sockets or threads.
     pub fn start(config: Config) -> Result<Server, ServerError> {
         config.check()?;
+        let certificates = config.tls.clone().map(Certificates::read).transpose()?.map(Arc::new);
+        let tls = match &certificates {
+            Some(certificates) => Some(certificates.server_config().map_err(io::Error::other)?),
+            None => None,
+        };
         let listeners = listen(&config)?;
-        let addresses =
-            listeners[0].iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let started = Instant::now();
+        let mut addresses =
+            listeners[0].iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let tls_addresses = addresses.split_off(config.listen.len());
+        let common =
+            Common { started: Instant::now(), handshake_timeout_ms: config.limits.handshake_timeout_ms };
+        let counters: Vec<_> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let sockets = listeners
             .into_iter()
             .enumerate()
-            .map(|(number, listeners)| Worker::new(ShardId(number as u16), listeners, started))
+            .map(|(number, sockets)| {
+                let listener = |(place, socket)| {
+                    let tls = if place < addresses.len() { None } else { tls.clone() };
+                    Listener { socket, tls }
+                };
+                let listeners = sockets.into_iter().enumerate().map(listener).collect();
+                Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common)
+            })
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
         let mesh = Arc::new(Mesh::new(wakers, config.connections_max));
-        let counters: Vec<_> = workers.iter().map(|_| Arc::new(Counters::default())).collect();
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
         for (number, worker) in workers.into_iter().enumerate() {
@@ -109,12 +130,31 @@ impl Server {
                 .name(format!("worker-{number}"))
                 .spawn(move || end.report(worker.run(shard, mesh)))?;
         }
-        Ok(Server { addresses, mesh, counters, notices })
+        let renewal = certificates.map(Renewal::start).transpose()?;
+        Ok(Server { addresses, tls_addresses, renewal, mesh, counters, notices })
     }
 
-    /// The addresses that the server listens on, in the order of the configuration, with their real ports.
+    /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses that the server listens on for TLS, in the order of the configuration, with their real ports.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
+    /// The second from which on the certificate in use is no longer valid, in Unix time; none if no TLS is spoken.
+    pub fn certificate_expires(&self) -> Option<u64> {
+        self.renewal.as_ref().map(|renewal| renewal.certificates().expires())
+    }
+
+    /// Has certificate and key read again, as if their files had changed. It does not wait for that; what comes of it
+    /// is logged.
+    pub fn reload_certificate(&self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.reload();
+        }
     }
 
     /// What has been counted so far, over all workers.
@@ -144,20 +184,28 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the process at once, with the exit
-    /// code of a process that died of it.
+    /// code of a process that died of it. SIGHUP has certificate and key read again.
     ///
     /// # Errors
     /// As for [`start`](Server::start) and [`wait`](Server::wait).
     pub fn run(config: Config) -> Result<Totals, ServerError> {
         // Before the first thread: a signal that comes during the start is not lost.
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let greeting = Greeting::of(&config);
         let server = Server::start(config)?;
         greeting.log(&server);
-        let mesh = server.mesh.clone();
+        let (mesh, renewal) = (server.mesh.clone(), server.renewal.clone());
         thread::Builder::new().name("signals".into()).spawn(move || {
             let mut is_draining = false;
             for signal in signals.forever() {
+                if signal == SIGHUP {
+                    if let Some(renewal) = &renewal {
+                        renewal.reload();
+                    } else {
+                        tracing::info!("SIGHUP: there is no certificate to be read again");
+                    }
+                    continue;
+                }
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
                 if is_draining {
                     tracing::warn!("{name} again: ending at once");
@@ -257,13 +305,19 @@ impl Greeting {
                 seconds(limits.idle_timeout_ms),
                 seconds(limits.close_timeout_ms),
             ),
-            is_open_to_all: config.listen.iter().any(|address| !address.ip().is_loopback()),
+            is_open_to_all: [&config.listen, &config.listen_tls]
+                .into_iter()
+                .flatten()
+                .any(|address| !address.ip().is_loopback()),
         }
     }
 
     fn log(&self, server: &Server) {
         for address in server.addresses() {
             tracing::info!("listening on {address}: ws://{address}/ws, chat page at http://{address}/");
+        }
+        for address in server.tls_addresses() {
+            tracing::info!("listening on {address}: wss://{address}/ws, chat page at https://{address}/");
         }
         let workers =
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };

@@ -39,13 +39,14 @@ pub trait Sockets {
     /// Stops listening.
     fn close_listeners(&mut self);
 
-    /// Reads what has come, as much as fits; 0 at the peer's end.
+    /// Reads what has come, as much as fits.
     ///
     /// # Errors
     /// `WouldBlock` if nothing has come.
-    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<usize>;
+    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<Read>;
 
-    /// Writes as much as there is room for.
+    /// Writes as much as there is room for; how much was taken. Less than all of it means that [`Ready`] will say when
+    /// there is room again.
     ///
     /// # Errors
     /// `WouldBlock` if there is no room.
@@ -56,6 +57,23 @@ pub trait Sockets {
 
     /// Closes a client's socket; its key means nothing from now on.
     fn close(&mut self, client: ClientKey);
+}
+
+/// What a read has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The peer's end: nothing will come any more.
+    End,
+    /// Something came.
+    Bytes {
+        /// How much of it is for the client's connection; 0 if the transport has kept all of it to itself.
+        bytes: usize,
+        /// What it counts for among the bytes that a turn reads, over all clients.
+        cost_bytes: usize,
+        /// There may be more, of which no event will tell. If not, nothing is left but perhaps an end, of which the
+        /// latest event has told.
+        more: bool,
+    },
 }
 
 /// Something happened.
@@ -256,12 +274,11 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             }
             let room = self.scratch.len().min(budget_bytes);
             match self.sockets.read(key, &mut self.scratch[..room]) {
-                Ok(0) => self.shard.receive_eof(key, self.now),
-                Ok(read) => {
-                    let more = read == room;
-                    let bytes = &mut self.scratch[..read];
+                Ok(Read::End) => self.shard.receive_eof(key, self.now),
+                Ok(Read::Bytes { bytes, cost_bytes, more }) => {
+                    let bytes = &mut self.scratch[..bytes];
                     let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
-                    budget_bytes = budget_bytes.saturating_sub(came_to);
+                    budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => self.shard.drained(key),

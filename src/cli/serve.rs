@@ -3,10 +3,11 @@
 use super::{EXIT_USAGE, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy};
+use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, TlsFiles};
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use tracing::level_filters::LevelFilter;
@@ -15,14 +16,19 @@ use tracing::level_filters::LevelFilter;
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "FANWIRE_LISTEN", value_parser = address,
-        value_delimiter = ',',
-        default_value = "127.0.0.1:8080"
-    )]
+    /// [default: 127.0.0.1:8080, or none if --listen-tls is given]
+    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN", value_parser = address, value_delimiter = ',')]
     listen: Vec<SocketAddr>,
+    /// Address and port to listen on for TLS, that is for wss:// and https://; repeatable; with --listen, both are
+    /// served side by side
+    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN_TLS", value_parser = address, value_delimiter = ',')]
+    listen_tls: Vec<SocketAddr>,
+    /// Certificate for --listen-tls, PEM, with the chain behind it; read again on SIGHUP and when the file changes
+    #[arg(long, value_name = "FILE", env = "FANWIRE_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate, PEM: PKCS#8, SEC1 or RSA, not encrypted; read again with it
+    #[arg(long, value_name = "FILE", env = "FANWIRE_TLS_KEY")]
+    tls_key: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", env = "FANWIRE_WORKERS")]
     workers: Option<usize>,
@@ -143,8 +149,15 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         idle_timeout_ms: arguments.idle_timeout,
         close_timeout_ms: arguments.close_timeout,
     };
+    let listen = if arguments.listen.is_empty() && arguments.listen_tls.is_empty() {
+        Config::default().listen
+    } else {
+        arguments.listen
+    };
     let config = Config {
-        listen: arguments.listen,
+        listen,
+        listen_tls: arguments.listen_tls,
+        tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
         limits,
         connections_max,
@@ -165,6 +178,22 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
     };
     config.check()?;
     Ok(config)
+}
+
+/// The certificate and its key, of which none is of use without the other.
+fn tls_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            let fix = "give the private key of the certificate with --tls-key FILE";
+            Err(ConfigError::new("--tls-cert", "is given without --tls-key", fix))
+        }
+        (None, Some(_)) => {
+            let fix = "give the certificate that belongs to the key with --tls-cert FILE";
+            Err(ConfigError::new("--tls-key", "is given without --tls-cert", fix))
+        }
+    }
 }
 
 /// An address to listen on.
@@ -277,6 +306,24 @@ mod tests {
         let config = config.expect("valid");
         assert_eq!(config.limits.idle_timeout_ms, 500);
         assert_eq!(config.listen, ["[::1]:9000".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_default_address_is_listened_on_only_if_no_other_is_given() {
+        let addresses = |arguments: &[&str]| {
+            let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+            let arguments =
+                [arguments, if arguments.contains(&"--listen-tls") { &tls } else { &[] }].concat();
+            parse(&arguments).map(|config| (config.listen, config.listen_tls))
+        };
+        let ports = |ports: &[u16]| -> Vec<SocketAddr> {
+            ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect()
+        };
+        let (plain, tls) = (["--listen", "127.0.0.1:1"], ["--listen-tls", "127.0.0.1:2"]);
+        assert_eq!(addresses(&[]), Ok((ports(&[8080]), ports(&[]))));
+        assert_eq!(addresses(&plain), Ok((ports(&[1]), ports(&[]))));
+        assert_eq!(addresses(&tls), Ok((ports(&[]), ports(&[2]))));
+        assert_eq!(addresses(&[plain, tls].concat()), Ok((ports(&[1]), ports(&[2]))));
     }
 
     #[test]

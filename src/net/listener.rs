@@ -7,14 +7,16 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 
 /// Listens on each of the configured addresses with as many sockets as there are workers. The answer has a set for
-/// each worker, in the order of the addresses.
+/// each worker, in the order of the addresses: first those in plaintext, then those for TLS.
 ///
 /// # Errors
 /// If an address is taken, by a second fanwire too, or is not this machine's.
 pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<TcpListener>>, ConfigError> {
     let mut workers: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
-    for &address in &config.listen {
-        let sockets = share(address, config).map_err(|error| explain(address, &error))?;
+    let plain = config.listen.iter().map(|address| ("--listen", *address));
+    let tls = config.listen_tls.iter().map(|address| ("--listen-tls", *address));
+    for (option, address) in plain.chain(tls) {
+        let sockets = share(address, config).map_err(|error| explain(option, address, &error))?;
         for (worker, socket) in workers.iter_mut().zip(sockets) {
             worker.push(socket);
         }
@@ -58,7 +60,7 @@ fn socket(address: SocketAddr, config: &Config) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> ConfigError {
+fn explain(option: &'static str, address: SocketAddr, error: &io::Error) -> ConfigError {
     let (problem, fix) = match error.kind() {
         ErrorKind::AddrInUse => (
             format!("{address} is taken"),
@@ -74,7 +76,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> ConfigError {
         ),
         _ => (format!("{address} cannot be listened on: {error}"), "choose another address".to_owned()),
     };
-    ConfigError::new("--listen", problem, fix)
+    ConfigError::new(option, problem, fix)
 }
 
 #[cfg(test)]

@@ -67,13 +67,18 @@ const SEEN: [&str; 14] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 8] = [
+const NEVER_COUNTED: [&str; 13] = [
     // The clients here do not offer permessage-deflate.
     "handshakes_deflated",
     "publications_deflated",
     "pages_served",
     "messages_rejected",
     "publications_homeless",
+    "tls_bytes_held",
+    "tls_handshakes_completed",
+    "tls_handshakes_failed",
+    "tls_plaintext_requests",
+    "tls_sessions_resumed",
     "connections_open",
     "bytes_retained",
     "channels_open",

@@ -12,9 +12,9 @@ use fanwire::hub::ClientKey;
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
-use fanwire::turn::{Ready, Sockets};
+use fanwire::turn::{Read, Ready, Sockets};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind, IoSlice, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -298,7 +298,7 @@ impl Sockets for Net {
         }
     }
 
-    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<Read> {
         if self.roughly(2) {
             return Err(ErrorKind::Interrupted.into());
         }
@@ -325,7 +325,10 @@ impl Sockets for Net {
         }
         self.bytes_read_in_turn += read;
         self.deeds += 1;
-        Ok(read)
+        Ok(match read {
+            0 => Read::End,
+            bytes => Read::Bytes { bytes, cost_bytes: bytes, more: bytes == into.len() },
+        })
     }
 
     fn write(&mut self, client: ClientKey, slices: &[IoSlice<'_>]) -> io::Result<usize> {

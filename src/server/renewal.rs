@@ -1,0 +1,154 @@
+//! [`Renewal`]: the thread that has a certificate read again when its files change or somebody says so, and tells of its
+//! end in time.
+
+use crate::config::ConfigError;
+use crate::limits;
+use crate::net::certificates::Certificates;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// A hold on the thread. It ends with the last of them.
+#[derive(Clone, Debug)]
+pub(super) struct Renewal {
+    certificates: Arc<Certificates>,
+    reloads: Sender<()>,
+}
+
+impl Renewal {
+    /// Begins to look after `certificates`, and says when the one in use ends.
+    ///
+    /// # Errors
+    /// If the system has no room for a thread.
+    pub(super) fn start(certificates: Arc<Certificates>) -> io::Result<Renewal> {
+        let (reloads, wishes) = mpsc::channel();
+        let watch = Watch::new(certificates.clone());
+        thread::Builder::new().name("certificates".into()).spawn(move || watch.run(&wishes))?;
+        Ok(Renewal { certificates, reloads })
+    }
+
+    /// What is looked after.
+    pub(super) fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Has them read again, without waiting for it.
+    pub(super) fn reload(&self) {
+        // It fails only if the thread has panicked, and then nobody reads.
+        let _ = self.reloads.send(());
+    }
+}
+
+/// What the thread remembers.
+struct Watch {
+    certificates: Arc<Certificates>,
+    /// What the files looked like when they were read the last time, for better or worse.
+    read: [Option<Stamp>; 2],
+    /// What they look like now.
+    seen: [Option<Stamp>; 2],
+    /// When the end of the certificate is to be warned of again, in Unix time.
+    warning_due: u64,
+}
+
+/// By what a file that was changed or replaced is recognised. Links are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+impl Watch {
+    fn new(certificates: Arc<Certificates>) -> Watch {
+        let mut watch = Watch { certificates, read: [None; 2], seen: [None; 2], warning_due: 0 };
+        watch.seen = watch.look();
+        watch.read = watch.seen;
+        watch.tell_of_end();
+        watch
+    }
+
+    fn run(mut self, wishes: &Receiver<()>) {
+        loop {
+            match wishes.recv_timeout(Duration::from_millis(limits::CERTIFICATE_LOOK_MS)) {
+                Ok(()) => {
+                    tracing::info!("told to read the certificate again");
+                    self.seen = self.look();
+                    self.reload();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let seen = self.look();
+                    let former = std::mem::replace(&mut self.seen, seen);
+                    // Whoever is still writing is waited for.
+                    if self.seen != self.read && self.seen == former {
+                        tracing::info!("the certificate or its key has changed");
+                        self.reload();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if unix_time() >= self.warning_due {
+                self.tell_of_end();
+            }
+        }
+    }
+
+    fn look(&self) -> [Option<Stamp>; 2] {
+        let files = self.certificates.files();
+        [Stamp::of(&files.certificate), Stamp::of(&files.key)]
+    }
+
+    fn reload(&mut self) {
+        self.read = self.seen;
+        match self.certificates.reload() {
+            Ok(()) => {
+                tracing::info!("new TLS handshakes use it; connections that are open go on");
+                self.tell_of_end();
+            }
+            Err(ConfigError { option, problem, fix }) => {
+                tracing::error!("the certificate in use stays: {option} {problem}: {fix}");
+            }
+        }
+    }
+
+    /// Says when the certificate in use ends, as a warning if that is soon; then again every day.
+    fn tell_of_end(&mut self) {
+        let (now, expires) = (unix_time(), self.certificates.expires());
+        let file = self.certificates.files().certificate.display();
+        let days = expires.saturating_sub(now) / DAY_SECONDS;
+        if expires <= now {
+            tracing::warn!("the certificate in {file} has expired: clients will refuse it; replace the file");
+        } else if expires - now < limits::CERTIFICATE_WARNING_SECONDS {
+            tracing::warn!("the certificate in {file} expires in {days} days: renew it");
+        } else {
+            tracing::info!("the certificate in {file} expires in {days} days");
+        }
+        let first_warning = expires.saturating_sub(limits::CERTIFICATE_WARNING_SECONDS);
+        self.warning_due = first_warning.max(now + DAY_SECONDS);
+    }
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
