@@ -9,15 +9,13 @@
 //! that cost a subscriber anything like 16 times what one does.
 
 mod per_unit;
+mod room;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fanwire::config::Config;
-use fanwire::hub::{ClientKey, HashSeed, ShardId};
-use fanwire::metrics::Counters;
-use fanwire::protocol::{MaskingKey, Opcode, Time, append_frame, unmasked_frame_len};
-use fanwire::shard::{Place, Shard, Slices};
+use fanwire::config::DeflateConfig;
+use fanwire::protocol::unmasked_frame_len;
 use per_unit::{group, measure};
-use std::sync::Arc;
+use room::Room;
 
 const PAYLOAD_LEN: usize = 64;
 const SUBSCRIBERS: [usize; 3] = [1, 100, 1_000];
@@ -27,9 +25,9 @@ fn publications(criterion: &mut Criterion) {
     let mut group = group(criterion, "publish");
     for subscribers in SUBSCRIBERS {
         for messages in MESSAGES_PER_TURN {
-            let mut room = Room::new(subscribers, messages);
+            let mut room = plain_room(subscribers, messages);
             let name = format!("to {subscribers}, {messages} a turn");
-            measure(&mut group, &name, messages as u64, PAYLOAD_LEN as u64, || room.turn());
+            measure(&mut group, &name, messages as u64, PAYLOAD_LEN as u64, || _ = room.turn());
         }
     }
 }
@@ -38,73 +36,22 @@ fn deliveries(criterion: &mut Criterion) {
     let mut group = group(criterion, "deliver");
     for subscribers in SUBSCRIBERS {
         for messages in MESSAGES_PER_TURN {
-            let mut room = Room::new(subscribers, messages);
+            let mut room = plain_room(subscribers, messages);
             let name = format!("to each of {subscribers}, {messages} a turn");
             let deliveries = (messages * subscribers) as u64;
-            measure(&mut group, &name, deliveries, PAYLOAD_LEN as u64, || room.turn());
+            measure(&mut group, &name, deliveries, PAYLOAD_LEN as u64, || _ = room.turn());
         }
     }
 }
 
-/// A shard with one channel, in which the first subscriber publishes.
-struct Room {
-    shard: Shard,
-    publisher: ClientKey,
-    /// What it sends each turn. Binary: it may be unmasked over and over without being copied.
-    frames: Vec<u8>,
-    /// What is to be written each turn.
-    bytes_out: usize,
-}
-
-impl Room {
-    fn new(subscribers: usize, messages: usize) -> Room {
-        let place = Place {
-            id: ShardId(0),
-            shards: 1,
-            seed: HashSeed(1, 2),
-            config: Arc::new(Config { connections_max: subscribers, ..Config::default() }),
-        };
-        let mut shard = Shard::new(place, Arc::new(Counters::default()), Time(0));
-        let mut request =
-            b"GET /ws/room HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-                .to_vec();
-        let mut publisher = None;
-        for _ in 0..subscribers {
-            let key = shard.connect(Time(0));
-            shard.receive(key, &mut request, false, usize::MAX, Time(0));
-            publisher.get_or_insert(key);
-        }
-        let mut frame = Vec::new();
-        append_frame(true, Opcode::Binary, Some(MaskingKey(*b"key!")), &[7; PAYLOAD_LEN], &mut frame);
-        let bytes_out = unmasked_frame_len(PAYLOAD_LEN) * messages * subscribers;
-        let publisher = publisher.expect("somebody publishes");
-        let mut room = Room { shard, publisher, frames: frame.repeat(messages), bytes_out };
-        room.flush();
-        room
-    }
-
-    fn turn(&mut self) {
-        self.shard.receive(self.publisher, &mut self.frames, false, usize::MAX, Time(0));
-        self.shard.seal();
-        assert_eq!(self.flush(), self.bytes_out, "everyone is written everything");
-    }
-
-    fn flush(&mut self) -> usize {
-        let mut bytes = 0;
-        while self.shard.has_work(false) {
-            self.shard.begin_flush();
-            while let Some(key) = self.shard.next_to_write(Time(0)) {
-                let mut slices = Slices::new();
-                let plan = self.shard.unwritten(key, &mut slices);
-                let taken = slices.iter().map(|slice| slice.len()).sum();
-                drop(slices);
-                self.shard.written(key, plan, taken, Time(0));
-                bytes += taken;
-            }
-        }
-        bytes
-    }
+fn plain_room(subscribers: usize, messages: usize) -> Room {
+    let mut room = Room::new(DeflateConfig::default(), "", subscribers, &[7; PAYLOAD_LEN], messages);
+    assert_eq!(
+        room.turn(),
+        unmasked_frame_len(PAYLOAD_LEN) * messages * subscribers,
+        "everyone gets everything"
+    );
+    room
 }
 
 criterion_group!(benches, publications, deliveries);

@@ -220,8 +220,8 @@ impl FrameHeader {
     /// Checks the header against all of §5 that depends on who sent it and when.
     ///
     /// # Errors
-    /// Reserved bits without an extension or where an extension has none, masking where there must be none or none where there must be, a fragmented
-    /// or too long control frame, a continuation of nothing, and a new message inside another.
+    /// Reserved bits without an extension or where an extension has none, masking where there must be none or none where
+    /// there must be, a fragmented or too long control frame, a continuation of nothing, and a new message inside another.
     #[inline]
     pub fn check(&self, expected: Expected) -> Result<(), ProtocolError> {
         // §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values".

@@ -1,9 +1,9 @@
-//! One WebSocket connection, without its transport: RFC 6455 for both roles.
+//! One WebSocket connection, without its transport: RFC 6455 for both roles, with permessage-deflate (RFC 7692).
 //!
 //! *Sans-IO* means that nothing here reads a socket, looks at a clock or rolls dice. Bytes, the time and a seed are
 //! arguments; bytes to write, events and a deadline are results. So the same code runs under any runtime, in a
 //! simulation and in a fuzzer, and a test sees every byte. What is not here: TCP, TLS, timers, threads, reconnecting,
-//! and the extensions of §9, none of which is negotiated.
+//! and other extensions (§9).
 //!
 //! A [`Connection`] has four kinds of method, and whoever drives it does the same four things in a loop:
 //!
@@ -71,6 +71,46 @@
 //! ```
 //!
 //! A client over a socket, with its deadlines, is `tests/autobahn/client.rs`.
+//!
+//! # Compression
+//!
+//! A client offers it ([`ClientRequest::with_deflate`]), and a server agrees to an offer that it can keep
+//! ([`first_acceptable`]). Messages are compressed and inflated by a [`Deflater`] and an [`Inflater`] that the caller keeps:
+//! neither remembers a connection, so that one of each serves all connections of a thread, and an idle connection owns
+//! nothing of the kind.
+//!
+//! ```
+//! # use fanwire::limits::Limits;
+//! # use fanwire::protocol::{
+//! #     Agreement, ClientRequest, Compressing, Connection, DeflateOffer, DeflatePolicy, Deflater, Event, Inflater, Kind, Time,
+//! #     first_acceptable,
+//! # };
+//! # let limits = std::sync::Arc::new(Limits::default());
+//! # let now = Time(0);
+//! # let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+//! let (mut inflater, mut deflater) = (Inflater::new(), Deflater::new(Compressing { level: 3, bytes_min: 64 }));
+//! let request = ClientRequest::new("example.com", "/")?.with_deflate(DeflateOffer::PLAIN);
+//! let mut client = Connection::client(limits.clone(), request, [7; 32], now, &mut to_server);
+//! let mut server = Connection::server(limits, now);
+//!
+//! let Some(Event::Requested(request)) = server.next_event(&mut to_server.as_mut_slice(), now, &mut to_client) else {
+//!     panic!("the request is whole");
+//! };
+//! let deflate = first_acceptable(&request.deflate_offers, &DeflatePolicy::default());
+//! server.accept(Agreement { deflate, ..Agreement::default() }, now, &mut to_client);
+//! client.next_event(&mut to_client.as_mut_slice(), now, &mut to_server);
+//! assert_eq!(client.deflate(), deflate);
+//!
+//! let text = "row, row, row your boat, ".repeat(40);
+//! to_client.clear();
+//! server.send_deflated(Kind::Text, text.as_bytes(), &mut deflater, &mut to_client);
+//! assert!(to_client.len() < 50);
+//! match client.next_event_inflating(&mut to_client.as_mut_slice(), now, &mut inflater, &mut to_server) {
+//!     Some(Event::Message(message)) => assert_eq!(message.as_text(), Some(&*text)),
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok::<(), fanwire::protocol::InvalidRequest>(())
+//! ```
 //!
 //! # A server's loop over any `Read + Write`
 //!
