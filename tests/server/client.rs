@@ -20,9 +20,21 @@ pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const SAMPLE_101: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
+/// What a client talks over.
+pub(crate) trait Stream: Read + Write + Send {
+    /// TCP below it.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// A WebSocket client.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     connection: Connection,
     /// What came and was not asked for yet.
     received: VecDeque<Received>,
@@ -47,8 +59,10 @@ impl Client {
         Client::on(connect(address, Some(bytes)), target)
     }
 
-    fn on(mut stream: TcpStream, target: &str) -> Client {
-        let host = stream.peer_addr().expect("connected").to_string();
+    /// A client on a connection that is there.
+    pub(crate) fn on(stream: impl Stream + 'static, target: &str) -> Client {
+        let mut stream = Box::new(stream);
+        let host = stream.tcp().peer_addr().expect("connected").to_string();
         let request = ClientRequest::new(host, target).expect("a valid request");
         let mut out = Vec::new();
         // What the server may send is not what is under test here.
@@ -104,7 +118,7 @@ impl Client {
 
     /// Another handle on the socket, to write to it while this one reads.
     pub(crate) fn second_hand(&self) -> TcpStream {
-        self.stream.try_clone().expect("a descriptor")
+        self.stream.tcp().try_clone().expect("a descriptor")
     }
 
     /// The next thing that comes.
@@ -141,7 +155,7 @@ impl Client {
                 Received::Text(text) => texts.push(text),
                 Received::Closed(closure) => {
                     if closure != Closure::Lost {
-                        assert_eof(&mut self.stream);
+                        assert_eof(&mut *self.stream);
                     }
                     return (texts, closure);
                 }
@@ -275,7 +289,12 @@ pub(crate) struct Response {
 impl Response {
     /// Reads a response that ends with the connection.
     pub(crate) fn read(raw: &mut Raw) -> Response {
-        let bytes = String::from_utf8(raw.read_to_end()).expect("UTF-8");
+        Response::of(raw.read_to_end())
+    }
+
+    /// The response that these bytes are.
+    pub(crate) fn of(bytes: Vec<u8>) -> Response {
+        let bytes = String::from_utf8(bytes).expect("UTF-8");
         let (head, body) = bytes.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {bytes:?}"));
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status: {head:?}"));
@@ -341,7 +360,7 @@ pub(crate) fn header(first: u8, len: u64) -> Vec<u8> {
 }
 
 /// Reads the server's end of the connection, and nothing before it.
-pub(crate) fn assert_eof(stream: &mut TcpStream) {
+pub(crate) fn assert_eof(stream: &mut (impl Read + ?Sized)) {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Ok(_) => assert_eq!(rest, b"", "the end was expected"),
@@ -349,7 +368,8 @@ pub(crate) fn assert_eof(stream: &mut TcpStream) {
     }
 }
 
-fn connect(address: SocketAddr, receive_buffer_bytes: Option<usize>) -> TcpStream {
+/// A TCP connection, with a kernel that takes only about so many bytes that are not read, if that is said.
+pub(crate) fn connect(address: SocketAddr, receive_buffer_bytes: Option<usize>) -> TcpStream {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     if let Some(bytes) = receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes).expect("a socket");

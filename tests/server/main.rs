@@ -4,6 +4,7 @@
 //! can show: whole conversations, deadlines, limits, workers that share a port, signals, exit codes. Every wait has an
 //! end ([`client::PATIENCE`]), and every server in here is checked for leaks when it ends ([`running::Running`]).
 
+mod certificate;
 mod client;
 mod crowd;
 mod process;
@@ -22,4 +23,5 @@ mod many_workers;
 mod payload;
 mod slow_consumer;
 mod startup;
+mod tls;
 mod tungstenite;

@@ -23,13 +23,24 @@ impl Running {
         config.limits.close_timeout_ms = 1_000;
         configure(&mut config);
         let server = Server::start(config).expect("a free port");
-        let address = server.addresses()[0];
+        let address = server.addresses().first().or(server.tls_addresses().first()).copied();
+        let address = address.expect("it listens");
         Running { server: Some(server), address }
     }
 
     /// All its addresses, in the order of the configuration.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.server.as_ref().expect("it runs").addresses().to_vec()
+    }
+
+    /// Its first address for TLS.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.server.as_ref().expect("it runs").tls_addresses()[0]
+    }
+
+    /// What it knows of itself.
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
     }
 
     pub(crate) fn client(&self, target: &str) -> Client {
