@@ -272,8 +272,12 @@ impl Sockets for Worker {
             // It is told so as soon as TLS is spoken, and that has not come in time.
             return Err(ErrorKind::TimedOut.into());
         }
-        let taken = self.with_transport(client, |transport, buffers| transport.write(slices, buffers))?;
-        if taken >= limits::TLS_WRITE_BYTES_MAX {
+        let (taken, is_owed) = self.with_transport(client, |transport, buffers| {
+            let taken = transport.write(slices, buffers)?;
+            Ok((taken, transport.handshake().is_some() && taken >= limits::TLS_WRITE_BYTES_MAX))
+        })?;
+        if is_owed {
+            // It ended at that bound, and not for want of room.
             self.writable.push(client);
         }
         Ok(taken)

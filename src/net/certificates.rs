@@ -3,6 +3,7 @@
 //! Handshakes take the certificate that is there when they begin, without a lock; connections that are open do not
 //! notice that it is replaced. Tickets for resumption are rustls' own: encrypted, kept by the clients alone, and their
 //! keys, which change every six hours, outlive a reload. So a session can be resumed after its certificate was renewed.
+//! (rustls guards those keys by a lock that handshakes only read, except for the one that changes them.)
 
 use super::expiry::expires;
 use crate::config::{ConfigError, TlsFiles};

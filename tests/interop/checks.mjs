@@ -16,7 +16,7 @@ export const require = createRequire(join(work, "package.json"));
 
 /** Starts `fanwire serve`; resolves when it listens. */
 export function serve(...options) {
-  const at = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
+  const at = options.some(option => option.startsWith("--listen")) ? [] : ["--listen", "127.0.0.1:0"];
   const child = spawn(binary, ["serve", ...at, ...options], { stdio: ["ignore", "inherit", "pipe"] });
   const log = createWriteStream(join(work, `${/with_(\w+)/.exec(suite)[1]}-${++started}.log`));
   const ended = new Promise(resolve => child.on("exit", (code, signal) => resolve(signal ?? code)));

@@ -2,6 +2,7 @@
 // (chat-*.png) are to be looked at.
 
 import { deepStrictEqual as same, match, ok } from "node:assert";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
 import { check, finish, require, serve, work } from "./checks.mjs";
@@ -174,9 +175,25 @@ await check("--payload chat: the page speaks what the Go program spoke", async (
   await chat.kill("SIGTERM");
 });
 
+await check("over https the page speaks wss: two browsers talk to each other", async () => {
+  const [certificate, key] = [join(work, "chromium-cert.pem"), join(work, "chromium-key.pem")];
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], { stdio: "ignore" });
+  const secure = await serve("--listen-tls", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key);
+  const options = { at: `https://${secure.address}`, ignoreHTTPSErrors: true };
+  const [tess, tom] = [await visit("Tess", options), await visit("Tom", options)];
+  await say(tess, "nobody listens in");
+  same(await hears(tom, "nobody listens in"), "Tess");
+  await say(tom, "so it seems");
+  same(await hears(tess, "so it seems"), "Tom");
+  ok([...requests].some(url => url.startsWith(`wss://${secure.address}/`)), "by wss");
+  for (const page of [tess, tom]) await page.context().close();
+  await secure.kill("SIGTERM");
+});
+
 await check("no errors in the consoles, no policy violations, no requests to anyone else", async () => {
   same(complaints, []);
-  const foreign = [...requests].filter(url => !/^(http|ws):\/\/127\.0\.0\.1:/.test(url) && !url.startsWith("data:"));
+  const foreign = [...requests].filter(url => !/^(http|ws)s?:\/\/127\.0\.0\.1:/.test(url) && !url.startsWith("data:"));
   same(foreign, []);
 });
 

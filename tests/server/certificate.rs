@@ -24,8 +24,9 @@ pub(crate) struct Certificate {
     directory: PathBuf,
     /// What a client trusts.
     root: CertificateDer<'static>,
-    /// Text of the files.
-    pub(crate) certificate: String,
+    /// What stands in the one file, in PEM.
+    pub(crate) chain: String,
+    /// What stands in the other.
     pub(crate) key: String,
 }
 
@@ -62,20 +63,20 @@ impl Certificate {
         Certificate::keep(root_certificate.der().clone(), chain, key.serialize_pem())
     }
 
-    fn keep(root: CertificateDer<'static>, certificate: String, key: String) -> Certificate {
+    fn keep(root: CertificateDer<'static>, chain: String, key: String) -> Certificate {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("fanwire-{}-{number}", std::process::id()));
         fs::create_dir(&directory).expect("a directory of its own");
-        let certificate = Certificate { directory, root, certificate, key };
-        certificate.write(&certificate.certificate, &certificate.key);
+        let certificate = Certificate { directory, root, chain, key };
+        certificate.write(&certificate.chain, &certificate.key);
         certificate
     }
 
     /// Puts something into the files.
-    pub(crate) fn write(&self, certificate: &str, key: &str) {
+    pub(crate) fn write(&self, chain: &str, key: &str) {
         let TlsFiles { certificate: certificate_path, key: key_path } = self.files();
-        fs::write(certificate_path, certificate).expect("a file");
+        fs::write(certificate_path, chain).expect("a file");
         fs::write(key_path, key).expect("a file");
     }
 

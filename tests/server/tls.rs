@@ -30,7 +30,7 @@ fn client(server: &Running, certificate: &Certificate, target: &str) -> Client {
     Client::on(certificate.connect(server.tls_address()), target)
 }
 
-/// The serial number's stand-in: what the server shows in its handshakes now.
+/// The certificate that the server shows now, if `config` trusts it.
 fn shown(address: SocketAddr, config: &Arc<ClientConfig>) -> Option<Vec<u8>> {
     let secure = Secure::connect(address, config).ok()?;
     secure.0.conn.peer_certificates().map(|chain| chain[0].to_vec())
@@ -131,6 +131,23 @@ fn messages_as_long_as_they_may_be_go_both_ways() {
         echo.close();
     }
     server.until("nothing is kept of it", |totals| totals.tls_bytes_held == 0);
+}
+
+#[test]
+fn a_message_longer_than_one_write_takes_arrives_whole() {
+    let certificate = Certificate::new();
+    let server = Running::start(1, |config| {
+        certificate.configure(config);
+        config.limits.message_bytes_max = 10 << 20;
+        config.limits.outbox_bytes_max = 20 << 20;
+    });
+    let (mut ann, mut bob) = (server.client("/ws"), client(&server, &certificate, "/ws"));
+    let message: Vec<u8> = (0..10_u32 << 20).map(|at| (at % 251) as u8).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| ann.send_binary(&message));
+        assert!(bob.receive() == Received::Binary(message.clone()));
+    });
+    bob.close();
 }
 
 #[test]
@@ -391,7 +408,7 @@ fn keys_in_pkcs_8_sec_1_and_rsa_are_all_taken() {
         (&rsa, pkcs_1),
     ] {
         let certificate = Certificate::of(key, |_| {});
-        certificate.write(&certificate.certificate, &text);
+        certificate.write(&certificate.chain, &text);
         for version in VERSIONS {
             let server = start(&certificate, 1);
             let config = Arc::new(certificate.trusted(&[version]));
@@ -445,7 +462,7 @@ fn sighup_has_new_handshakes_use_the_new_certificate_and_leaves_open_connections
     let (former, latter) = (Certificate::new(), Certificate::new());
     let (mut process, address) = serve(&former);
     let mut echo = Client::on(former.connect(address), "/echo");
-    former.write(&latter.certificate, &latter.key);
+    former.write(&latter.chain, &latter.key);
     process.signal("HUP");
     process.line("new TLS handshakes use it");
     let trusts = |certificate: &Certificate| Arc::new(certificate.trusted(&[&TLS13]));
@@ -459,7 +476,7 @@ fn sighup_has_new_handshakes_use_the_new_certificate_and_leaves_open_connections
 fn a_change_of_the_files_is_noticed_without_a_signal() {
     let (former, latter) = (Certificate::new(), Certificate::new());
     let (mut process, address) = serve(&former);
-    former.write(&latter.certificate, &latter.key);
+    former.write(&latter.chain, &latter.key);
     process.line("has changed");
     until_shown(address, &Arc::new(latter.trusted(&[&TLS13])));
 }
@@ -468,7 +485,7 @@ fn a_change_of_the_files_is_noticed_without_a_signal() {
 fn a_server_in_a_program_of_ones_own_reloads_when_it_is_told_to() {
     let (former, latter) = (Certificate::new(), Certificate::new());
     let server = start(&former, 1);
-    former.write(&latter.certificate, &latter.key);
+    former.write(&latter.chain, &latter.key);
     server.server().reload_certificate();
     until_shown(server.tls_address(), &Arc::new(latter.trusted(&[&TLS13])));
 }
@@ -479,7 +496,7 @@ fn a_session_is_resumed_after_the_certificate_was_replaced() {
     let server = start(&former, 1);
     let config = Arc::new(former.trusted(&[&TLS12]));
     drop(Secure::connect(server.tls_address(), &config).expect("a handshake").http(HEALTH));
-    former.write(&latter.certificate, &latter.key);
+    former.write(&latter.chain, &latter.key);
     server.server().reload_certificate();
     until_shown(server.tls_address(), &Arc::new(latter.trusted(&[&TLS13])));
     let again = Secure::connect(server.tls_address(), &config).expect("a handshake");
@@ -492,9 +509,9 @@ fn a_bad_new_file_keeps_the_old_certificate_and_says_why() {
     let (mut process, address) = serve(&good);
     let trusted = Arc::new(good.trusted(&[&TLS13]));
     for (certificate, key, words) in [
-        (&*good.certificate, &*other.key, "does not belong"),
+        (&*good.chain, &*other.key, "does not belong"),
         ("", &*good.key, "no certificate"),
-        (&*good.certificate, "nothing", "no private key"),
+        (&*good.chain, "nothing", "no private key"),
     ] {
         good.write(certificate, key);
         process.signal("HUP");
@@ -502,7 +519,7 @@ fn a_bad_new_file_keeps_the_old_certificate_and_says_why() {
         assert!(line.contains(words) && line.contains("give"), "{line}");
         assert!(shown(address, &trusted).is_some(), "{words}");
     }
-    good.write(&good.certificate, &good.key);
+    good.write(&good.chain, &good.key);
     process.signal("HUP");
     process.line("new TLS handshakes use it");
 }
@@ -541,17 +558,17 @@ fn the_files_may_be_named_by_variables() {
 fn a_certificate_that_cannot_be_used_is_exit_code_2_and_a_message_with_the_fix() {
     let (good, other) = (Certificate::new(), Certificate::new());
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    let torn = &*good.certificate.replace("-----END", "-----and");
+    let torn = &*good.chain.replace("-----END", "-----and");
     let no_certificate = pem("CERTIFICATE", &[0x30, 3, 2, 1, 0]);
     for (certificate, key, parts) in [
         ("", &*good.key, &["--tls-cert", "holds no certificate", "-----BEGIN CERTIFICATE-----"][..]),
         (&*good.key, &*good.key, &["--tls-cert", "holds no certificate"]),
         (torn, &*good.key, &["--tls-cert", "not PEM"]),
         (&*no_certificate, &*good.key, &["--tls-cert", "no X.509 certificate"]),
-        (&*good.certificate, "", &["--tls-key", "no private key", "-----BEGIN PRIVATE KEY-----"]),
-        (&*good.certificate, &*good.certificate, &["--tls-key", "no private key"]),
-        (&*good.certificate, encrypted, &["--tls-key", "encrypted", "openssl pkey"]),
-        (&*good.certificate, &*other.key, &["--tls-key", "does not belong", "issued for"]),
+        (&*good.chain, "", &["--tls-key", "no private key", "-----BEGIN PRIVATE KEY-----"]),
+        (&*good.chain, &*good.chain, &["--tls-key", "no private key"]),
+        (&*good.chain, encrypted, &["--tls-key", "encrypted", "openssl pkey"]),
+        (&*good.chain, &*other.key, &["--tls-key", "does not belong", "issued for"]),
     ] {
         good.write(certificate, key);
         let (code, log) = run(fanwire().args(good.options()));
