@@ -6,12 +6,12 @@ use crate::limits;
 use crate::mesh::{Mesh, Wake};
 use crate::metrics::Counters;
 use crate::net::Received;
-use crate::net::tls::{Buffers, Handshake};
+use crate::net::tls::{Buffers, Handshake, Tls};
 use crate::net::transport::Transport;
 use crate::protocol::Time;
 use crate::shard::Shard;
 use crate::turn::{EventLoop, Progress, Read, Ready, Sockets};
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConfig;
 use std::io::{self, ErrorKind, IoSlice};
@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     events: Events,
     listeners: Vec<(TcpListener, Option<Arc<ServerConfig>>)>,
     /// By the index of their clients' keys.
-    clients: Vec<Option<Socket>>,
+    transports: Vec<Option<Transport>>,
     /// Clients whose writes were short without their sockets being full: the next wait says that they have room, and
     /// does not sleep.
     writable: Vec<ClientKey>,
@@ -70,13 +70,11 @@ pub(crate) struct Worker {
     now: Time,
 }
 
-/// One client's socket.
-struct Socket {
-    transport: Transport,
-    accepted: Time,
-    /// Bytes that it holds, as they were last counted.
-    held_bytes: usize,
-}
+/// Where there are many clients, each costs so much here. (With debug assertions mio remembers more.)
+const _: () = assert!(
+    cfg!(debug_assertions) || size_of::<Option<Transport>>() <= 16,
+    "a client in plaintext owns nothing but its descriptor"
+);
 
 impl Worker {
     /// The worker of shard `id`, with these listeners. The waker ends its sleep.
@@ -104,7 +102,7 @@ impl Worker {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             listeners,
-            clients: Vec::new(),
+            transports: Vec::new(),
             writable: Vec::new(),
             buffers: Buffers::default(),
             now: Time(0),
@@ -128,59 +126,60 @@ impl Worker {
         client: ClientKey,
         act: impl FnOnce(&mut Transport, &mut Buffers) -> io::Result<T>,
     ) -> io::Result<T> {
-        let Some(socket) = self.clients.get_mut(client.index as usize).and_then(Option::as_mut) else {
+        let Some(transport) = self.transports.get_mut(client.index as usize).and_then(Option::as_mut) else {
             return Err(ErrorKind::NotConnected.into());
         };
-        let before = socket.transport.handshake();
-        let result = act(&mut socket.transport, &mut self.buffers);
-        if before.is_some() {
+        let before = transport.tls().map(|tls| tls.handshake());
+        let result = act(transport, &mut self.buffers);
+        if let Some(before) = before {
             self.note_tls(client, before);
         }
         result
     }
 
     /// Counts what TLS has come to.
-    fn note_tls(&mut self, client: ClientKey, before: Option<Handshake>) {
-        let Some(socket) = self.clients.get_mut(client.index as usize).and_then(Option::as_mut) else {
-            return;
-        };
+    fn note_tls(&mut self, client: ClientKey, before: Handshake) {
+        let Some(tls) = self.tls(client) else { return };
+        let (held_before, held_bytes) = tls.recount();
+        let (failure, handshake) = (tls.take_failure(), tls.handshake());
         let counters = &self.counters;
-        let held_bytes = socket.transport.held_bytes();
-        let others = counters.tls_bytes_held.get() - socket.held_bytes as u64;
+        let others = counters.tls_bytes_held.get() - held_before as u64;
         counters.tls_bytes_held.set(others + held_bytes as u64);
-        socket.held_bytes = held_bytes;
         let name = Origin { shard: self.id, client };
-        if let Some(error) = socket.transport.take_failure() {
+        if let Some(error) = failure {
             tracing::debug!(client = %name, %error, "TLS failed");
         }
-        let handshake = socket.transport.handshake();
         if handshake == before {
             return;
         }
         match handshake {
-            Some(Handshake::Completed { resumed }) => {
+            Handshake::Completed { resumed } => {
                 counters.tls_handshakes_completed.add(1);
                 counters.tls_sessions_resumed.add(u64::from(resumed));
                 // What was to be written before has waited for this.
                 self.writable.push(client);
             }
-            Some(Handshake::Failed) => counters.tls_handshakes_failed.add(1),
-            Some(Handshake::Plaintext) => {
+            Handshake::Failed => counters.tls_handshakes_failed.add(1),
+            Handshake::Plaintext => {
                 tracing::debug!(client = %name, "plain HTTP on a port that speaks TLS");
                 counters.tls_plaintext_requests.add(1);
             }
-            Some(Handshake::Pending) | None => {}
+            Handshake::Pending => {}
         }
     }
 
+    /// A client's TLS, if it is spoken.
+    fn tls(&mut self, client: ClientKey) -> Option<&mut Tls<TcpStream>> {
+        self.transports.get_mut(client.index as usize)?.as_mut()?.tls()
+    }
+
     /// Whether a client that is still in its TLS handshake has had its time.
-    fn is_too_late(&self, client: ClientKey) -> bool {
-        let timeout_ms = self.common.handshake_timeout_ms;
-        let socket = self.clients.get(client.index as usize).and_then(Option::as_ref);
-        socket.is_some_and(|Socket { transport, accepted, .. }| {
-            transport.handshake() == Some(Handshake::Pending)
+    fn is_too_late(&mut self, client: ClientKey) -> bool {
+        let (now, timeout_ms) = (self.now, self.common.handshake_timeout_ms);
+        self.tls(client).is_some_and(|tls| {
+            tls.handshake() == Handshake::Pending
                 && timeout_ms > 0
-                && self.now.reached(accepted.plus(timeout_ms))
+                && now.reached(Time(tls.accepted_ms()).plus(timeout_ms))
         })
     }
 }
@@ -243,14 +242,14 @@ impl Sockets for Worker {
             return Err(ErrorKind::WouldBlock.into());
         };
         let (stream, peer) = listener.accept()?;
-        let mut transport = Transport::new(stream, tls.as_ref())?;
+        let mut transport = Transport::new(stream, tls.as_ref(), self.now.0)?;
         transport.register(self.poll.registry(), client_token(key))?;
         tracing::debug!(client = %Origin { shard: self.id, client: key }, %peer, "accepted");
         let index = key.index as usize;
-        if index >= self.clients.len() {
-            self.clients.resize_with(index + 1, || None);
+        if index >= self.transports.len() {
+            self.transports.resize_with(index + 1, || None);
         }
-        self.clients[index] = Some(Socket { transport, accepted: self.now, held_bytes: 0 });
+        self.transports[index] = Some(transport);
         Ok(())
     }
 
@@ -274,7 +273,7 @@ impl Sockets for Worker {
         }
         let (taken, is_owed) = self.with_transport(client, |transport, buffers| {
             let taken = transport.write(slices, buffers)?;
-            Ok((taken, transport.handshake().is_some() && taken >= limits::TLS_WRITE_BYTES_MAX))
+            Ok((taken, transport.tls().is_some() && taken >= limits::TLS_WRITE_BYTES_MAX))
         })?;
         if is_owed {
             // It ended at that bound, and not for want of room.
@@ -292,15 +291,18 @@ impl Sockets for Worker {
     }
 
     fn close(&mut self, client: ClientKey) {
-        drop(self.with_transport(client, |transport, buffers| {
-            transport.say_last(buffers);
-            Ok(())
-        }));
-        let Some(socket) = self.clients.get_mut(client.index as usize).and_then(Option::take) else { return };
-        let counters = &self.counters;
-        counters.tls_bytes_held.set(counters.tls_bytes_held.get() - socket.held_bytes as u64);
-        if socket.transport.handshake() == Some(Handshake::Pending) {
-            counters.tls_handshakes_failed.add(1);
+        if self.tls(client).is_some() {
+            // Its last words, as far as they can be said at once.
+            self.shutdown_write(client);
+        }
+        if let Some(tls) = self.tls(client) {
+            let (is_pending, held_bytes) = (tls.handshake() == Handshake::Pending, tls.held_bytes() as u64);
+            let counters = &self.counters;
+            counters.tls_handshakes_failed.add(u64::from(is_pending));
+            counters.tls_bytes_held.set(counters.tls_bytes_held.get() - held_bytes);
+        }
+        if let Some(transport) = self.transports.get_mut(client.index as usize) {
+            *transport = None;
         }
     }
 }

@@ -97,14 +97,18 @@ pub(crate) struct Tls<S> {
     unsent: Rest,
     /// What it failed of, until somebody asks.
     failure: Option<Box<rustls::Error>>,
+    /// Bytes held, as somebody last asked for them.
+    counted_bytes: usize,
+    /// When the connection was accepted, in its owner's milliseconds.
+    accepted_ms: u32,
 }
 
 impl<S: Stream> Tls<S> {
-    /// TLS over a fresh connection, whose handshake begins.
+    /// TLS over a fresh connection, whose handshake begins. `accepted_ms` is for its owner to remember.
     ///
     /// # Errors
     /// If `config` cannot be used.
-    pub(crate) fn new(stream: S, config: Arc<ServerConfig>) -> io::Result<Tls<S>> {
+    pub(crate) fn new(stream: S, config: Arc<ServerConfig>, accepted_ms: u32) -> io::Result<Tls<S>> {
         Ok(Tls {
             stream,
             session: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
@@ -117,6 +121,8 @@ impl<S: Stream> Tls<S> {
             unread: Rest::default(),
             unsent: Rest::default(),
             failure: None,
+            counted_bytes: 0,
+            accepted_ms,
         })
     }
 
@@ -135,9 +141,20 @@ impl<S: Stream> Tls<S> {
         self.failure.take()
     }
 
+    /// When the connection was accepted, in its owner's milliseconds.
+    pub(crate) fn accepted_ms(&self) -> u32 {
+        self.accepted_ms
+    }
+
     /// Bytes that it holds for this client alone.
     pub(crate) fn held_bytes(&self) -> usize {
         self.undigested.len() + self.unread.bytes().len() + self.unsent.bytes().len()
+    }
+
+    /// Bytes that it held when this was last called, and those that it holds now.
+    pub(crate) fn recount(&mut self) -> (usize, usize) {
+        let held_bytes = self.held_bytes();
+        (std::mem::replace(&mut self.counted_bytes, held_bytes), held_bytes)
     }
 
     /// Whether plaintext can be written as far as TLS is concerned. [`flush`](Self::flush) says more.

@@ -1,7 +1,7 @@
 //! [`Transport`]: what carries one client's bytes.
 
 use super::Received;
-use super::tls::{Buffers, Handshake, Tls};
+use super::tls::{Buffers, Tls};
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 
-/// What carries one client's bytes.
+/// What carries one client's bytes. In plaintext it is no more than a descriptor.
 pub(crate) enum Transport {
     /// TCP as it is.
     Plain(TcpStream),
@@ -19,14 +19,26 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// A fresh connection, on which TLS is spoken if there is a configuration for it.
+    /// A fresh connection, accepted at `now_ms`, on which TLS is spoken if there is a configuration for it.
     ///
     /// # Errors
     /// If the configuration cannot be used.
-    pub(crate) fn new(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Transport> {
+    pub(crate) fn new(
+        stream: TcpStream,
+        tls: Option<&Arc<ServerConfig>>,
+        now_ms: u32,
+    ) -> io::Result<Transport> {
         match tls {
             None => Ok(Transport::Plain(stream)),
-            Some(config) => Ok(Transport::Tls(Box::new(Tls::new(stream, config.clone())?))),
+            Some(config) => Ok(Transport::Tls(Box::new(Tls::new(stream, config.clone(), now_ms)?))),
+        }
+    }
+
+    /// TLS, if that is spoken on it.
+    pub(crate) fn tls(&mut self) -> Option<&mut Tls<TcpStream>> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => Some(tls),
         }
     }
 
@@ -40,30 +52,6 @@ impl Transport {
             Transport::Tls(tls) => tls.stream(),
         };
         stream.register(registry, token, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    /// What its TLS handshake has come to, if it has one.
-    pub(crate) fn handshake(&self) -> Option<Handshake> {
-        match self {
-            Transport::Plain(_) => None,
-            Transport::Tls(tls) => Some(tls.handshake()),
-        }
-    }
-
-    /// Why TLS on it failed, if it did and nobody has asked before.
-    pub(crate) fn take_failure(&mut self) -> Option<Box<rustls::Error>> {
-        match self {
-            Transport::Plain(_) => None,
-            Transport::Tls(tls) => tls.take_failure(),
-        }
-    }
-
-    /// Bytes that it holds for its client alone.
-    pub(crate) fn held_bytes(&self) -> usize {
-        match self {
-            Transport::Plain(_) => 0,
-            Transport::Tls(tls) => tls.held_bytes(),
-        }
     }
 
     /// Reads what has come, as much as fits.
@@ -108,14 +96,6 @@ impl Transport {
     pub(crate) fn shutdown_write(&mut self, buffers: &mut Buffers) {
         match self {
             Transport::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
-            Transport::Tls(tls) => tls.shut_down(buffers),
-        }
-    }
-
-    /// Says what can be said at once to the peer before the connection is closed.
-    pub(crate) fn say_last(&mut self, buffers: &mut Buffers) {
-        match self {
-            Transport::Plain(_) => {}
             Transport::Tls(tls) => tls.shut_down(buffers),
         }
     }

@@ -1,11 +1,16 @@
-//! [`Tls`] on a stream in memory, against rustls' client: however the bytes come and go.
+//! [`Tls`] on a stream in memory, against rustls' client: however the bytes come and go. (The file is long because each
+//! behaviour has a test of its own.)
 
 use super::*;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore,
+    SupportedProtocolVersion,
+};
 use std::collections::VecDeque;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -82,12 +87,14 @@ impl Pair {
         roots.add(certificate).expect("a root");
         let client = ClientConfig::builder_with_provider(provider);
         let client = client.with_protocol_versions(&[version]).expect("one");
-        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let mut client = client.with_root_certificates(roots).with_no_client_auth();
+        client.enable_secret_extraction = true;
         let client = ClientConnection::new(Arc::new(client), "localhost".try_into().expect("a name"));
         let (up, down) = (VecDeque::new(), VecDeque::new());
         let pipe = Pipe { up, up_ended: false, down, room: usize::MAX, is_shut_down: false, cut };
         Pair {
-            server: Tls::new(pipe, Arc::new(server.expect("they belong together"))).expect("a configuration"),
+            server: Tls::new(pipe, Arc::new(server.expect("they belong together")), 0)
+                .expect("a configuration"),
             client: client.expect("a configuration"),
             buffers: Buffers::default(),
             heard: Vec::new(),
@@ -453,4 +460,94 @@ fn keys_are_changed_when_the_peer_asks_for_it_and_a_flood_of_that_is_an_error() 
     let end = pair.read_all(1 << 18).1.expect_err("too many");
     assert_eq!(end.kind(), ErrorKind::InvalidData);
     assert!(pair.server.stream.is_shut_down);
+}
+
+/// Handshake messages in records of `cut` bytes, as the client of an open connection over TLS 1.3 would encrypt them.
+fn handshake_records(client: ClientConnection, messages: &[u8], cut: usize) -> Vec<Vec<u8>> {
+    let suite = client.negotiated_cipher_suite().and_then(|suite| suite.tls13()).expect("TLS 1.3");
+    let (number, secrets) = client.dangerous_extract_secrets().expect("it is allowed").tx;
+    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else {
+        panic!("our first choice is AES-256")
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    let record = |(number, piece)| {
+        let payload = OutboundChunks::Single(piece);
+        let (typ, version) = (ContentType::Handshake, ProtocolVersion::TLSv1_2);
+        encrypter.encrypt(OutboundPlainMessage { typ, version, payload }, number).expect("a record").encode()
+    };
+    (number..).zip(messages.chunks(cut)).map(record).collect()
+}
+
+/// A wish for new keys on both sides (RFC 8446 §4.6.3).
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 1];
+
+#[test]
+fn it_writes_between_two_halves_of_a_handshake_message() {
+    for cut in 1..KEY_UPDATE.len() {
+        let Pair { mut server, client, mut buffers, .. } = Pair::open(&TLS13);
+        for record in handshake_records(client, &KEY_UPDATE, cut) {
+            server.stream.up.extend(record);
+            let received = server.read(&mut [0; 1000], &mut buffers).expect("a record came");
+            assert!(matches!(received, Received::Bytes { bytes: 0, more: false, .. }), "{received:?}");
+            assert_eq!(server.write(&[IoSlice::new(b"hello")], &mut buffers).expect("there is room"), 5);
+        }
+        assert_eq!(server.held_bytes(), 0);
+        server.shut_down(&mut buffers);
+        assert!(server.stream.is_shut_down);
+    }
+}
+
+#[test]
+fn a_handshake_message_that_does_not_end_is_bounded_after_the_handshake_too() {
+    let Pair { mut server, client, mut buffers, .. } = Pair::open(&TLS13);
+    let message = [&[24, 0, 0xea, 0x60][..], &vec![0; 60_000]].concat();
+    for record in handshake_records(client, &message, 7) {
+        server.stream.up.extend(record);
+        let result = server.read(&mut [0; 1000], &mut buffers);
+        assert!(server.held_bytes() <= limits::TLS_UNDIGESTED_BYTES_MAX);
+        if result.is_err() {
+            return;
+        }
+        server.write(&[IoSlice::new(b"hello")], &mut buffers).expect("there is room");
+    }
+    panic!("it goes on for ever");
+}
+
+#[test]
+fn who_is_not_told_that_there_may_be_more_has_been_given_everything() {
+    let mut random = noise(4_000).into_iter().map(usize::from);
+    let mut next = || random.next().unwrap_or(0);
+    let said = noise(200_000);
+    let mut pair = Pair::open(&TLS13);
+    let (mut sent, mut heard) = (0, Vec::<u8>::new());
+    while heard.len() < said.len() {
+        let len = (next() * next()).min(said.len() - sent);
+        pair.client.writer().write_all(&said[sent..sent + len]).expect("memory");
+        sent += len;
+        // The network brings a part of it.
+        let mut records = Vec::new();
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut records).expect("memory");
+        }
+        let (first, second) = records.split_at(records.len() * next() / 256);
+        for part in [first, second] {
+            pair.server.stream.up.extend(part);
+            let mut into = vec![0; 1 + next() * next()];
+            loop {
+                match pair.server.read(&mut into, &mut pair.buffers) {
+                    Ok(Received::Bytes { bytes, more, .. }) => {
+                        heard.extend(&into[..bytes]);
+                        if !more {
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(pair.server.stream.up.is_empty(), "no event will tell of what is left there");
+            assert!(pair.server.unread.is_empty(), "nor of what is left here");
+        }
+    }
+    assert!(heard == said);
 }
