@@ -37,6 +37,10 @@ pub const DEFLATE_BYTES_MIN_DEFAULT: usize = 128;
 /// The default of `--deflate-level`.
 pub const DEFLATE_LEVEL_DEFAULT: u8 = 3;
 
+/// Blocks with BFINAL that one compressed message may have. A sender that cannot flush otherwise needs one (RFC 7692
+/// §7.2.3.4); each costs us a copy of the window.
+pub const DEFLATE_LAST_BLOCKS_MAX: u32 = 64;
+
 /// Bytes by which an inflater's room for a message grows at first; then it doubles, up to the message limit.
 pub const INFLATE_STEP_BYTES: usize = 4 << 10;
 

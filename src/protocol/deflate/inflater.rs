@@ -7,17 +7,13 @@
 use super::super::error::ProtocolError;
 use super::super::message::Kind;
 use super::super::utf8::Utf8Validator;
-use crate::limits::{INFLATE_STEP_BYTES, INFLATER_SPARE_BYTES_MAX};
+use crate::limits::{DEFLATE_LAST_BLOCKS_MAX, INFLATE_STEP_BYTES, INFLATER_SPARE_BYTES_MAX};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::fmt;
 
 /// What the sender's flush ended with and the extension leaves out (§7.2.1), and behind it an empty last block: with it
 /// the stream ends if, and only if, the message ended where one may.
 const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
-
-/// Blocks with BFINAL that one message may have. A sender that cannot flush otherwise needs one (§7.2.3.4); each costs
-/// us a copy of the window.
-const LAST_BLOCKS_MAX: u32 = 64;
 
 /// The base-2 logarithm of the largest window (§7.1.2).
 const WINDOW_BITS: u8 = 15;
@@ -108,7 +104,7 @@ impl Inflater {
                 // §7.2.3.4: a block with BFINAL is not the end of a message.
                 Progress::Ended => {
                     last_blocks += 1;
-                    if last_blocks > LAST_BLOCKS_MAX {
+                    if last_blocks > DEFLATE_LAST_BLOCKS_MAX {
                         return Err(ProtocolError::DeflateInvalid);
                     }
                     stream.reset(false);
