@@ -38,6 +38,12 @@ impl Context {
         let message = &message[message.len().saturating_sub(window)..];
         let excess = (self.0.len() + message.len()).saturating_sub(window);
         self.0.drain(..excess);
+        let len = self.0.len() + message.len();
+        if len > self.0.capacity() {
+            // By itself it would double beyond the window.
+            let capacity = len.max(2 * self.0.capacity()).min(window);
+            self.0.reserve_exact(capacity - self.0.len());
+        }
         self.0.extend_from_slice(message);
     }
 }
@@ -187,4 +193,21 @@ fn remember_both(stream: &mut Decompress, before: &[u8], message: &[u8]) -> Resu
     }
     let before = &before[before.len().saturating_sub(window - message.len())..];
     remember(stream, &[before, message].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc7692_s7_1_1_a_context_is_the_last_window_of_bytes_and_takes_no_more_memory() {
+        let (mut context, window) = (Context::default(), 512);
+        let mut said = Vec::new();
+        for message in [&[1; 200][..], &[2; 200], &[3; 200], &[4; 1], &[5; 600], &[6; 512]] {
+            said.extend_from_slice(message);
+            context.push(message, window);
+            assert_eq!(context.0, said[said.len().saturating_sub(window)..]);
+            assert!(context.held_bytes() <= window, "{} of {window} bytes", context.held_bytes());
+        }
+    }
 }
