@@ -11,12 +11,14 @@
 
 // ==== protocol =======================================================================================================
 
-use crate::limits::{DEFLATE_OFFERS_MAX, Limits};
+use crate::limits::{DEFLATE_LAST_BLOCKS_MAX, DEFLATE_OFFERS_MAX, Limits};
 use crate::protocol::{
-    self, Agreement, ClientRequest, ClientWindow, CloseCode, CloseReason, Closure, Connection, Decoded,
-    Deflate, DeflateOffer, DeflatePolicy, Event, FrameDecoder, FrameHeader, HandshakeError, Kind, MaskingKey,
-    Opcode, Parse, ProtocolError, Request, Time, Utf8Validator, Wants, WindowBits, mask,
+    self, Agreement, ClientRequest, ClientWindow, CloseCode, CloseReason, Closure, Compressing, Connection,
+    Decoded, Deflate, DeflateOffer, DeflatePolicy, Deflater, Event, FrameDecoder, FrameHeader,
+    HandshakeError, Inflater, Kind, MaskingKey, Opcode, Parse, ProtocolError, Request, Rsv, Time,
+    Utf8Validator, Wants, WindowBits, mask,
 };
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status as InflateStatus};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -305,9 +307,10 @@ struct Transcript {
 /// roles, from the handshake to the close, with or without a close of ours in between.
 ///
 /// On the way: nothing follows a Close frame into `out`, `Closed` comes at most once, all input is consumed, and the
-/// memory held stays within twice what has come in. The bytes begin with a [`Script`]; its switches choose the role (1),
-/// whether a handshake that succeeds comes first (2), whether we close after half of the input (4), and how what is behind
-/// the request head gets to the connection (8).
+/// memory held stays within twice what has come in, and a window if the peer may refer to earlier messages. The bytes
+/// begin with a [`Script`]; its switches choose the role (1), whether a handshake that succeeds comes first (2), whether
+/// we close after half of the input (4), how what is behind the request head gets to the connection (8), whether messages
+/// may be compressed (16), and that with references to earlier ones (32).
 pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
     let script = Script::new(bytes);
     let (_, handshake) = law_connection(&script, &mut Vec::new());
@@ -326,8 +329,13 @@ pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
 fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcript {
     let mut out = Vec::new();
     let (mut connection, _) = law_connection(script, &mut out);
-    let mut conversation =
-        Conversation { received: 0, opened_at: None, holds: script.switch(3), seen: Vec::new() };
+    let mut conversation = Conversation {
+        received: 0,
+        opened_at: None,
+        holds: script.switch(3),
+        agreement: law_agreement(script),
+        seen: Vec::new(),
+    };
     for piece in before {
         conversation.receive(&mut connection, piece, &mut out);
     }
@@ -361,14 +369,29 @@ fn law_connection(script: &Script<'_>, out: &mut Vec<u8>) -> (Connection, Vec<u8
     if !script.switch(0) {
         return (server, REQUEST.to_vec());
     }
-    let request = ClientRequest::new("server.example.com", "/chat").expect("it is a request");
+    let mut request = ClientRequest::new("server.example.com", "/chat").expect("it is a request");
+    if script.switch(4) {
+        request = request.with_deflate(DeflateOffer::PLAIN);
+    }
     let client = Connection::client(law_limits(), request, [7; 32], Time(0), out);
     let mut request = out.clone();
     let mut response = Vec::new();
     let event = server.next_event(&mut request.as_mut_slice(), Time(0), &mut response);
     assert!(matches!(event, Some(Event::Requested(_))));
-    server.accept(Agreement::default(), Time(0), &mut response);
+    server.accept(law_agreement(script), Time(0), &mut response);
     (client, response)
+}
+
+/// What the script has both ends agree on.
+fn law_agreement(script: &Script<'_>) -> Agreement {
+    let no_context_takeover = !script.switch(5);
+    let deflate = script.switch(4).then_some(Deflate {
+        server_no_context_takeover: no_context_takeover,
+        client_no_context_takeover: no_context_takeover,
+        server_max_window_bits: None,
+        client_max_window_bits: None,
+    });
+    Agreement { deflate, ..Agreement::default() }
 }
 
 struct Conversation {
@@ -378,6 +401,8 @@ struct Conversation {
     opened_at: Option<usize>,
     /// Bytes behind a request head are held by the connection rather than by us.
     holds: bool,
+    /// What a request is answered with.
+    agreement: Agreement,
     seen: Vec<Seen>,
 }
 
@@ -399,7 +424,7 @@ impl Conversation {
                             let rest = std::mem::take(&mut input);
                             connection.hold(rest);
                         }
-                        held = Some(connection.accept(Agreement::default(), Time(0), out));
+                        held = Some(connection.accept(self.agreement.clone(), Time(0), out));
                         self.opened_at = Some(out.len());
                     }
                     Seen::Requested(request)
@@ -420,7 +445,10 @@ impl Conversation {
             self.seen.push(seen);
         }
         assert!(input.is_empty(), "all of an input is consumed");
-        assert!(connection.held_bytes() <= 2 * self.received + 64, "memory follows what has come");
+        let keeps_context = self.agreement.deflate.is_some_and(|deflate| !deflate.client_no_context_takeover);
+        let context = if keeps_context { 1 << WindowBits::MAX } else { 0 };
+        let held_bytes = connection.held_bytes();
+        assert!(held_bytes <= 2 * self.received + 64 + context, "memory follows what has come: {held_bytes}");
         if let Some(held) = held.filter(|held| !held.is_empty()) {
             self.received -= held.len();
             self.receive(connection, &held, out);
@@ -691,11 +719,352 @@ pub fn an_answer_agrees_within_the_offer(bytes: &[u8]) {
     assert_eq!(answered_with(offer, agreement, b""), Ok(Some(agreed)));
 }
 
+/// Two ends in memory, a client's and a server's, that have agreed on compression.
+fn deflating_pair(limits: &Arc<Limits>, deflate: Deflate) -> (Connection, Connection) {
+    let (mut request, mut response) = (Vec::new(), Vec::new());
+    let offer = DeflateOffer { client_max_window_bits: ClientWindow::Supported, ..DeflateOffer::PLAIN };
+    let client_request = ClientRequest::new("server.example.com", "/chat").expect("it is a request");
+    let client_request = client_request.with_deflate(offer);
+    let mut client = Connection::client(limits.clone(), client_request, [7; 32], Time(0), &mut request);
+    let mut server = Connection::server(limits.clone(), Time(0));
+    let event = server.next_event(&mut request.as_mut_slice(), Time(0), &mut response);
+    assert!(matches!(event, Some(Event::Requested(_))));
+    let agreement = Agreement { deflate: Some(deflate), ..Agreement::default() };
+    server.accept(agreement.clone(), Time(0), &mut response);
+    let event = client.next_event(&mut response.as_mut_slice(), Time(0), &mut Vec::new());
+    assert_eq!(event, Some(Event::Accepted(agreement)));
+    (client, server)
+}
+
+/// Compresses as RFC 7692 §7.2.1 says it, with flate2 and nothing of ours.
+struct NaiveDeflater {
+    stream: Compress,
+    keeps_context: bool,
+}
+
+impl NaiveDeflater {
+    fn new(level: u8, window_bits: u8, keeps_context: bool) -> NaiveDeflater {
+        let stream = Compress::new_with_window_bits(Compression::new(level.into()), false, window_bits);
+        NaiveDeflater { stream, keeps_context }
+    }
+
+    /// `ends`: with a last block, as a sender does that cannot flush otherwise (§7.2.3.4).
+    fn compress(&mut self, payload: &[u8], ends: bool) -> Vec<u8> {
+        if !self.keeps_context {
+            self.stream.reset();
+        }
+        let mut compressed = Vec::with_capacity(2 * payload.len() + 64);
+        let consumed = self.stream.total_in();
+        let flush = if ends { FlushCompress::Finish } else { FlushCompress::Sync };
+        self.stream.compress_vec(payload, &mut compressed, flush).expect("it takes any bytes");
+        assert_eq!(self.stream.total_in() - consumed, payload.len() as u64, "there is room for all");
+        if ends {
+            self.stream.reset();
+            compressed.push(0x00);
+        } else if compressed.ends_with(&[0x00, 0x00, 0xff, 0xff]) {
+            compressed.truncate(compressed.len() - 4);
+        }
+        compressed
+    }
+}
+
+/// Appends a compressed message in fragments (§6), with a Ping behind each but the last if they are wanted.
+fn append_compressed<'f>(
+    kind: Kind,
+    masking_key: Option<MaskingKey>,
+    fragments: impl IntoIterator<Item = &'f [u8]>,
+    pings: bool,
+    out: &mut Vec<u8>,
+) {
+    let mut fragments = fragments.into_iter().peekable();
+    let (mut opcode, mut rsv) = (kind.into(), Rsv::RSV1);
+    while let Some(fragment) = fragments.next() {
+        let fin = fragments.peek().is_none();
+        let header = FrameHeader { fin, rsv, opcode, masking_key, payload_len: fragment.len() as u64 };
+        let mut encoded = [0; FrameHeader::LEN_MAX];
+        let header_len = header.encode(&mut encoded);
+        out.extend_from_slice(&encoded[..header_len]);
+        let start = out.len();
+        out.extend_from_slice(fragment);
+        if let Some(key) = masking_key {
+            mask::apply(key, &mut out[start..], 0);
+        }
+        if pings && !fin {
+            protocol::append_control(Opcode::Ping, masking_key, b"still there?", out);
+        }
+        (opcode, rsv) = (Opcode::Continuation, Rsv::NONE);
+    }
+}
+
+/// `bytes` in at most this many pieces; at least one, and it may be empty.
+fn pieces_of(bytes: &[u8], count: usize) -> Vec<&[u8]> {
+    if bytes.is_empty() { vec![bytes] } else { bytes.chunks(bytes.len().div_ceil(count)).collect() }
+}
+
+/// A message of this length and sort: a run of one byte, a short period, noise, letters of several bytes each, or one
+/// that was there before.
+fn deflatable(kind: Kind, sort: u8, len: usize, first: u8, before: &[(Kind, Vec<u8>)]) -> Vec<u8> {
+    const LETTERS: [&str; 5] = ["a", "\u{e9}", "\u{20ac}", "\u{1f600}", " "];
+    let noise = |index: usize| {
+        let mixed = (index as u32 + 1).wrapping_mul(0x9e37_79b9).rotate_left(u32::from(first % 32));
+        (mixed.wrapping_mul(0x85eb_ca6b) >> 24) as u8
+    };
+    let bytes: Vec<u8> = match sort % 5 {
+        0 => vec![first; len],
+        1 => (0..len).map(|index| first.wrapping_add((index % 7) as u8)).collect(),
+        2 => (0..len).map(noise).collect(),
+        3 => {
+            let letters = (0..len).map(|index| LETTERS[usize::from(noise(index)) % LETTERS.len()]);
+            return letters.collect::<String>().into_bytes();
+        }
+        _ => match before.get(usize::from(first) % before.len().max(1)) {
+            Some((_, earlier)) => earlier.clone(),
+            None => Vec::new(),
+        },
+    };
+    match kind {
+        Kind::Text if std::str::from_utf8(&bytes).is_err() => bytes.iter().map(|byte| byte & 0x7f).collect(),
+        _ => bytes,
+    }
+}
+
+/// What one end sends compressed, the other hears as it was said, however it is cut: by our own deflater or by one who
+/// has flate2 and keeps his context, whole or in fragments with control frames between, among messages that are not
+/// compressed. Who may be referred to costs a window of memory, and who may not costs none.
+///
+/// The bytes begin with a [`Script`], whose switches choose who sends (1), whether by flate2 (2), keeping its context (4),
+/// whether the receiver puts its input by after each message (8) and whether the window is small (16). Behind it stand
+/// the level, the least length that is compressed, and four bytes for each message.
+pub fn compressed_messages_arrive_as_they_were_said(bytes: &[u8]) {
+    let script = Script::new(bytes);
+    let [level, shortest, ref descriptions @ ..] = *script.rest else { return };
+    let (from_client, naive) = (script.switch(0), script.switch(1));
+    let (level, keeps_context) = (1 + level % 9, naive && script.switch(2));
+    let bits = match (script.switch(4), naive) {
+        (false, _) => WindowBits::MAX,
+        (true, false) => 9,
+        (true, true) => 9 + shortest % 7,
+    };
+    let deflate = Deflate {
+        server_no_context_takeover: from_client || !keeps_context,
+        client_no_context_takeover: !from_client || !keeps_context,
+        server_max_window_bits: WindowBits::new(bits),
+        client_max_window_bits: WindowBits::new(bits),
+    };
+    let limits = Arc::new(Limits { message_bytes_max: 1 << 16, ..Limits::default() });
+    let (client, server) = deflating_pair(&limits, deflate);
+    let mut sender = if from_client { client } else { server };
+    let masking_key = from_client.then_some(MaskingKey([1, level, shortest, 4]));
+    let bytes_min = usize::from(shortest) % 200;
+    let mut deflater = Deflater::new(Compressing { level, bytes_min });
+    let mut naive_deflater = NaiveDeflater::new(level, bits, keeps_context);
+
+    let mut said: Vec<(Kind, Vec<u8>)> = Vec::new();
+    let mut wire = Vec::new();
+    let (descriptions, _) = descriptions.as_chunks();
+    for &[sort, len, first, how] in descriptions.iter().take(24) {
+        let kind = if sort & 1 == 0 { Kind::Text } else { Kind::Binary };
+        let len = match usize::from(len) {
+            len @ 0..=200 => len,
+            len => (len - 200) * 150,
+        };
+        let payload = deflatable(kind, sort >> 1, len, first, &said);
+        let start = wire.len();
+        if how & 16 != 0 {
+            sender.send_fragments(kind, pieces_of(&payload, 1 + usize::from(how % 4)), &mut wire);
+        } else if naive {
+            let compressed = naive_deflater.compress(&payload, how & 8 != 0);
+            let fragments = pieces_of(&compressed, 1 + usize::from(how % 4));
+            append_compressed(kind, masking_key, fragments, how & 4 != 0, &mut wire);
+        } else {
+            sender.send_deflated(kind, &payload, &mut deflater, &mut wire);
+            let sent = &decode(&[&wire[start..]]).frames[0].0;
+            let is_smaller = sent.payload_len < payload.len() as u64;
+            if sent.rsv == Rsv::RSV1 {
+                assert!(payload.len() >= bytes_min && (is_smaller || bytes_min == 0), "it is worth it");
+            } else {
+                assert!(!is_smaller && (payload.len() < bytes_min || bytes_min > 0), "it would not be");
+            }
+        }
+        said.push((kind, payload));
+    }
+
+    let drips = wire.chunks(1).collect::<Vec<_>>();
+    for (pieces, reuses) in [(vec![&wire[..]], true), (script.cut(&wire), true), (drips, false)] {
+        let (client, server) = deflating_pair(&limits, deflate);
+        let mut receiver = if from_client { server } else { client };
+        let mut inflater = reuses.then(Inflater::new);
+        let heard = hear_messages(&mut receiver, &pieces, inflater.as_mut(), script.switch(3));
+        assert!(heard == said, "it hears what was said: {heard:?}, {said:?}");
+        let window = if keeps_context { (1 << bits) + IDLE_BYTES_MAX } else { 0 };
+        assert!(receiver.held_bytes() <= window, "{} of {window} bytes", receiver.held_bytes());
+    }
+}
+
+/// Bytes that an idle connection may hold besides a context.
+const IDLE_BYTES_MAX: usize = 256;
+
+/// The messages in these pieces, all of which are right. `holds`: what is left behind each message is put by first.
+fn hear_messages(
+    receiver: &mut Connection,
+    pieces: &[&[u8]],
+    mut inflater: Option<&mut Inflater>,
+    holds: bool,
+) -> Vec<(Kind, Vec<u8>)> {
+    let mut heard = Vec::new();
+    let mut pongs = Vec::new();
+    for piece in pieces {
+        let mut bytes = piece.to_vec();
+        let mut input = bytes.as_mut_slice();
+        loop {
+            let event = match &mut inflater {
+                Some(inflater) => {
+                    receiver.next_event_inflating(&mut input, Time(0), inflater, &mut pongs).map(seen)
+                }
+                None => receiver.next_event(&mut input, Time(0), &mut pongs).map(seen),
+            };
+            match event {
+                Some(Seen::Message(kind, payload)) => heard.push((kind, payload)),
+                None => break,
+                other => panic!("{other:?}"),
+            }
+            if holds {
+                receiver.hold(input);
+                assert!(receiver.held_bytes() >= input.len());
+                assert_eq!(receiver.take_held(), input, "it gives back what it holds");
+            }
+        }
+        assert!(input.is_empty(), "all of an input is consumed");
+    }
+    heard
+}
+
+/// An event that has left its input.
+fn seen(event: Event<'_>) -> Seen {
+    match event {
+        Event::Requested(request) => Seen::Requested(request),
+        Event::Accepted(agreement) => Seen::Accepted(agreement),
+        Event::Message(message) => Seen::Message(message.kind, message.payload.into_vec()),
+        Event::Closed(closure) => Seen::Closed(closure),
+    }
+}
+
+/// What somebody makes of a compressed message who has flate2 and room for all of it.
+struct NaivelyInflated {
+    /// As far as it goes.
+    bytes: Vec<u8>,
+    /// Nothing is wrong with it as compressed data.
+    is_right: bool,
+}
+
+/// Reads as RFC 7692 §7.2.2 says it: the flush's end is put back, and an empty last block behind it shows whether the
+/// message ended where a block did.
+///
+/// Where we are more lenient than that, by intent: a payload without a byte is an empty message, and one whose last byte
+/// ends a block with BFINAL ends there, without the empty block that §7.2.3.4 wants. Where we are stricter: one message
+/// has at most [`DEFLATE_LAST_BLOCKS_MAX`] such blocks besides.
+fn inflate_naively(compressed: &[u8], context: &[u8]) -> NaivelyInflated {
+    const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
+    if compressed.is_empty() {
+        return NaivelyInflated { bytes: Vec::new(), is_right: true };
+    }
+    let input = [compressed, &TAIL].concat();
+    let mut rest = input.as_slice();
+    // DEFLATE makes at most 1,032 of one.
+    let mut bytes = vec![0; 1_040 * input.len()];
+    let mut have = 0;
+    let mut last_blocks = 0;
+    let is_right = loop {
+        let mut stream = Decompress::new(false);
+        let before = [context, &bytes[..have]].concat();
+        let window = &before[before.len().saturating_sub(1 << WindowBits::MAX)..];
+        if !window.is_empty() {
+            stream.set_dictionary(window).expect("raw data takes any");
+        }
+        let status = stream.decompress(rest, &mut bytes[have..], FlushDecompress::Sync);
+        have += stream.total_out() as usize;
+        rest = &rest[stream.total_in() as usize..];
+        match status {
+            Ok(InflateStatus::StreamEnd) if rest.is_empty() || rest.len() == TAIL.len() => break true,
+            Ok(InflateStatus::StreamEnd) if last_blocks < DEFLATE_LAST_BLOCKS_MAX => last_blocks += 1,
+            _ => break false,
+        }
+    };
+    bytes.truncate(have);
+    NaivelyInflated { bytes, is_right }
+}
+
+/// Of any bytes for a compressed payload we make what flate2 makes of them when it is used directly, whatever the limit
+/// and whatever came before: the same message, or a Close frame for something that is wrong with it. If several things
+/// are wrong, any of them will do. No message is longer than the limit.
+///
+/// The bytes begin with switches (1: a text; 2: it may refer to a message before; 4: within a window of 512 bytes; 8 and
+/// 16: in so many fragments), two for the limit, one for the length of the message before. The rest is the payload.
+pub fn inflating_agrees_with_flate2(bytes: &[u8]) {
+    let [switches, low, high, before_len, ref compressed @ ..] = *bytes else { return };
+    let kind = if switches & 1 != 0 { Kind::Text } else { Kind::Binary };
+    let keeps_context = switches & 2 != 0;
+    let bits = if switches & 4 != 0 { 9 } else { WindowBits::MAX };
+    let fragments = pieces_of(compressed, 1 + usize::from(switches >> 3 & 3));
+    let message_bytes_max = usize::from(u16::from_le_bytes([low, high])).max(1);
+    let before = deflatable(Kind::Binary, 2, 256 * usize::from(before_len), before_len, &[]);
+    let before = &before[..before.len().min(message_bytes_max)];
+    let deflate = Deflate {
+        server_no_context_takeover: true,
+        client_no_context_takeover: !keeps_context,
+        server_max_window_bits: None,
+        client_max_window_bits: WindowBits::new(bits),
+    };
+    let key = Some(MaskingKey([1, 2, 3, 4]));
+    let mut wire = Vec::new();
+    let first = NaiveDeflater::new(1, bits, false).compress(before, false);
+    append_compressed(Kind::Binary, key, [&first[..]], false, &mut wire);
+    append_compressed(kind, key, fragments, false, &mut wire);
+
+    let context = if keeps_context { &before[before.len().saturating_sub(1 << bits)..] } else { &[] };
+    let NaivelyInflated { bytes: naive, is_right } = inflate_naively(compressed, context);
+    // What is longer than any sender need make it is not looked at.
+    let is_long = compressed.len() > message_bytes_max + message_bytes_max / 8 + 64;
+    let is_too_big = is_long || naive.len() > message_bytes_max;
+    let text_error = std::str::from_utf8(&naive).err().filter(|_| kind == Kind::Text);
+    let is_no_text = text_error.is_some_and(|error| is_right || error.error_len().is_some());
+
+    let limits = Arc::new(Limits { message_bytes_max, ..Limits::default() });
+    for mut inflater in [Some(Inflater::new()), None] {
+        let (_, mut server) = deflating_pair(&limits, deflate);
+        let mut bytes = wire.clone();
+        let mut input = bytes.as_mut_slice();
+        let mut out = Vec::new();
+        let mut seen = || match &mut inflater {
+            Some(inflater) => server.next_event_inflating(&mut input, Time(0), inflater, &mut out).map(seen),
+            None => server.next_event(&mut input, Time(0), &mut out).map(seen),
+        };
+        assert_eq!(seen(), Some(Seen::Message(Kind::Binary, before.to_vec())));
+        match seen() {
+            Some(Seen::Message(as_kind, message)) => {
+                assert!(is_right && !is_too_big && !is_no_text);
+                assert_eq!((as_kind, message), (kind, naive.clone()));
+            }
+            Some(Seen::Closed(Closure::Failed(error))) => {
+                let is_wrong = match error {
+                    ProtocolError::MessageTooBig => is_too_big,
+                    ProtocolError::DeflateInvalid => !is_right && !is_long,
+                    ProtocolError::TextNotUtf8 => is_no_text && !is_long,
+                    _ => false,
+                };
+                assert!(is_wrong, "{error:?}, {is_right} {is_too_big} {is_no_text} {is_long}");
+                let code = if error == ProtocolError::MessageTooBig { 1009_u16 } else { 1007 };
+                assert!(out[0] == 0x88 && out[2..4] == code.to_be_bytes(), "{out:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     mod protocol_laws {
         use super::super::*;
-        use crate::protocol::Rsv;
         use proptest::collection::vec;
         use proptest::prelude::*;
 
@@ -758,6 +1127,7 @@ mod tests {
         fn frame(masked: bool) -> impl Strategy<Value = Vec<u8>> {
             let sane = (any::<bool>(), opcode(), any::<[u8; 4]>(), text(), 0..12_u8).prop_map(
                 move |(fin, opcode, key, mut payload, odd)| {
+                    let key = Some(MaskingKey(key)).filter(|_| masked != (odd == 0));
                     let fin = fin || opcode.is_control();
                     if opcode.is_control() {
                         payload.truncate(125);
@@ -766,15 +1136,8 @@ mod tests {
                         payload.splice(..0, [0x03, 0xe8]);
                         payload.truncate(125);
                     }
-                    let masks = masked != (odd == 0);
                     let mut bytes = Vec::new();
-                    protocol::append_frame(
-                        fin,
-                        opcode,
-                        masks.then_some(MaskingKey(key)),
-                        &payload,
-                        &mut bytes,
-                    );
+                    protocol::append_frame(fin, opcode, key, &payload, &mut bytes);
                     bytes
                 },
             );
@@ -808,6 +1171,22 @@ mod tests {
                 },
             );
             vec(message, 0..6).prop_map(|messages| messages.concat())
+        }
+
+        /// The same, compressed, each message by itself, or so that it may refer to those before.
+        fn compressed_stream(keeps_context: bool, masked: bool) -> impl Strategy<Value = Vec<u8>> {
+            let message = (any::<bool>(), ".{0,200}", 1..5_usize, any::<[u8; 4]>(), any::<bool>());
+            vec(message, 0..6).prop_map(move |messages| {
+                let mut deflater = NaiveDeflater::new(6, 15, keeps_context);
+                let mut bytes = Vec::new();
+                for (is_text, payload, count, key, pings) in messages {
+                    let kind = if is_text { Kind::Text } else { Kind::Binary };
+                    let compressed = deflater.compress(payload.as_bytes(), false);
+                    let key = masked.then_some(MaskingKey(key));
+                    append_compressed(kind, key, pieces_of(&compressed, count), pings, &mut bytes);
+                }
+                bytes
+            })
         }
 
         fn request() -> impl Strategy<Value = Vec<u8>> {
@@ -865,6 +1244,46 @@ mod tests {
             let element = format!("permessage-deflate{flags}{flags}{windows}{windows}(; x)?|[ -~]{{0,12}}");
             let element = proptest::string::string_regex(&element).expect("it is a regular expression");
             vec(element, 1..3).prop_map(|elements| elements.join(", "))
+        }
+
+        /// The rest of a law's bytes: messages to be compressed.
+        fn compressed_conversation() -> impl Strategy<Value = Vec<u8>> {
+            let len = prop_oneof![4 => 0..=200_u8, 1 => any::<u8>()];
+            let message = (any::<u8>(), len, any::<u8>(), any::<u8>());
+            let message = message.prop_map(|(sort, len, first, how)| vec![sort, len, first, how]);
+            let messages = vec(message, 0..12).prop_map(|messages| messages.concat());
+            (any::<[u8; 2]>(), messages).prop_map(|(head, messages)| [&head[..], &messages].concat())
+        }
+
+        /// A message's compressed payload, often right, and otherwise nearly.
+        fn compressed_payload() -> impl Strategy<Value = Vec<u8>> {
+            let stretch = prop_oneof![
+                (any::<u8>(), 0..4000_usize).prop_map(|(byte, len)| vec![byte; len]),
+                vec(any::<u8>(), 0..40),
+                text(),
+            ];
+            let block = (vec(stretch, 0..4), any::<bool>()).prop_map(|(stretches, ends)| {
+                let mut compressed = NaiveDeflater::new(6, 15, false).compress(&stretches.concat(), ends);
+                if ends {
+                    compressed.pop();
+                } else {
+                    compressed.extend([0x00, 0x00, 0xff, 0xff]);
+                }
+                compressed
+            });
+            let message = vec(block, 1..4).prop_map(|blocks| blocks.concat());
+            let cut = (message, any::<bool>(), any::<Option<(u16, u8)>>()).prop_map(
+                |(mut bytes, is_cut, damage)| {
+                    bytes.truncate(bytes.len() - if is_cut { 4.min(bytes.len()) } else { 0 });
+                    if let (Some((index, byte)), false) = (damage, bytes.is_empty()) {
+                        let index = usize::from(index) % bytes.len();
+                        bytes[index] = byte;
+                    }
+                    bytes
+                },
+            );
+            let many_last_blocks = (55..75_usize).prop_map(|count| [0x03, 0x00].repeat(count));
+            prop_oneof![12 => cut, 3 => vec(any::<u8>(), 0..60), 1 => many_last_blocks]
         }
 
         proptest! {
@@ -940,15 +1359,43 @@ mod tests {
             }
 
             #[test]
+            fn rfc7692_s7_2_compressed_messages(script in script(), rest in compressed_conversation()) {
+                compressed_messages_arrive_as_they_were_said(&[script, rest].concat());
+            }
+
+            #[test]
+            fn rfc7692_s7_2_2_inflating(beginning: [u8; 4], payload in compressed_payload()) {
+                inflating_agrees_with_flate2(&[&beginning[..], &payload].concat());
+            }
+
+            #[test]
             fn connections_with_streams_that_go_wrong(mut script in script(), right in right_stream(), streams in (stream(true), stream(false))) {
-                script[0] |= 2;
+                script[0] = script[0] & !16 | 2;
                 let bytes = if script[0] & 1 == 0 { [script, right, streams.0].concat() } else { [script, streams.1].concat() };
                 a_connection_ignores_how_its_input_is_cut(&bytes);
             }
 
             #[test]
+            fn connections_with_compressed_streams(
+                mut script in script(),
+                own_contexts in (compressed_stream(false, true), compressed_stream(false, false)),
+                contexts in (compressed_stream(true, true), compressed_stream(true, false)),
+                behind in stream(true),
+                damage in any::<Option<(u16, u8)>>(),
+            ) {
+                script[0] |= 2 | 16;
+                let ours = if script[0] & 32 == 0 { own_contexts } else { contexts };
+                let mut stream = [if script[0] & 1 == 0 { ours.0 } else { ours.1 }, behind].concat();
+                if let (Some((index, byte)), false) = (damage, stream.is_empty()) {
+                    let index = usize::from(index) % stream.len();
+                    stream[index] = byte;
+                }
+                a_connection_ignores_how_its_input_is_cut(&[script, stream].concat());
+            }
+
+            #[test]
             fn connections_that_come_with_their_request(mut script in script(), request in request(), right in right_stream(), damage in any::<Option<(u16, u8)>>()) {
-                script[0] &= !7;
+                script[0] &= !(7 | 16);
                 let mut stream = [request, right].concat();
                 if let Some((index, byte)) = damage {
                     let index = usize::from(index) % stream.len();
@@ -998,14 +1445,16 @@ mod tests {
         type Law = fn(&[u8]);
 
         /// Each fuzz target with its law.
-        const TARGETS: [(&str, Law); 11] = [
+        const TARGETS: [(&str, Law); 13] = [
             ("connection", a_connection_ignores_how_its_input_is_cut),
+            ("deflate_round_trip", compressed_messages_arrive_as_they_were_said),
             ("extensions", extensions_mean_one_thing_however_written),
             ("frame_decoder", decoding_ignores_how_bytes_are_cut),
             ("frame_header", a_header_has_one_encoding),
             ("frame_round_trip", decoding_undoes_encoding_of_scripted_frames),
             ("handshake", a_strict_prefix_of_a_handshake_is_incomplete),
             ("homes", hub::homes_hand_out_what_a_map_of_lists_would),
+            ("inflate", inflating_agrees_with_flate2),
             ("log", hub::a_log_agrees_with_one_big_vector),
             ("masking", masking_a_script_agrees_with_the_naive_loop),
             ("subscriptions", hub::a_lap_misses_nobody),
