@@ -114,9 +114,11 @@ impl Deflater {
         let compressed = &mut self.compressed;
         compressed.clear();
         compressed.shrink_to(DEFLATER_SPARE_BYTES_MAX);
+        // All of it fits at the worst (zlib's own bound). A flush that just fills the room has to be made again and leaves
+        // an empty block more: what becomes of a message would depend on the room that those before it have left.
+        compressed.reserve(payload.len() + payload.len() / 8 + payload.len() / 64 + 64);
         let mut rest = payload;
         loop {
-            compressed.reserve(rest.len() / 2 + 64);
             let consumed = stream.total_in();
             let result = stream.compress_vec(rest, compressed, FlushCompress::Sync);
             debug_assert!(result.is_ok(), "a stream that was reset takes any bytes: {result:?}");
@@ -125,6 +127,7 @@ impl Deflater {
             if rest.is_empty() && compressed.len() < compressed.capacity() {
                 break;
             }
+            compressed.reserve(rest.len() / 2 + 64);
         }
         compressed.strip_suffix(&FLUSH_END).unwrap_or(compressed)
     }
