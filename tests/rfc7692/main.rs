@@ -4,5 +4,11 @@
 #[allow(dead_code, reason = "the tests of RFC 6455 need more of it")]
 mod peer;
 
+mod agreed;
+
+mod limits;
+mod s6_framing;
+mod s7_1_1_context;
 mod s7_1_negotiation;
+mod s7_2_compression;
 mod safari;
