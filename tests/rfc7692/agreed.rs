@@ -87,8 +87,8 @@ impl Role {
         let mask = if self == Role::Server { 0x80 } else { 0 };
         let mut frame = match len {
             0..=125 => vec![first, mask | len as u8],
-            126..=0xffff => [&[first, mask | 126][..], &(len as u16).to_be_bytes()].concat(),
-            _ => [&[first, mask | 127][..], &len.to_be_bytes()].concat(),
+            126..=0xffff => [&[first, mask + 126][..], &(len as u16).to_be_bytes()].concat(),
+            _ => [&[first, mask + 127][..], &len.to_be_bytes()].concat(),
         };
         match self {
             Role::Server => {
