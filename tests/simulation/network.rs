@@ -1,9 +1,9 @@
 //! The network of the simulation: [`Net`] is one shard's sockets, each the server's end of a [`Wire`].
 //!
 //! Readiness is edge-triggered as with epoll: a change of a wire is one edge, edges that nobody has fetched are one
-//! event, and the event says what is true when it is fetched. A read takes all there is, so that a short one means
-//! "drained" unless an end is among what has come; that is what a kernel promises. A short write is followed by an
-//! edge once the peer has taken enough.
+//! event, and the event says what is true when it is fetched. A read that does not say that there may be more has taken
+//! all there is, unless an end is among what has come. A short write is followed by an edge once the peer has taken
+//! enough.
 
 use crate::random::Random;
 use crate::timers::Deeds;
@@ -220,7 +220,10 @@ impl Net {
         }
         let keys: Vec<(ClientKey, usize)> = self.keys.iter().map(|(key, wire)| (*key, *wire)).collect();
         for (key, wire) in keys {
-            let is_due = self.wires[wire].edge && !self.roughly(10);
+            // Once: what comes late again and again is a peer that is silent, as far as deadlines can tell.
+            let is_late = !self.wires[wire].is_late && self.roughly(10);
+            let is_due = self.wires[wire].edge && !is_late;
+            self.wires[wire].is_late = is_late;
             if is_due || self.roughly(1) {
                 self.wires[wire].edge &= !is_due;
                 self.wires[wire].watch.told_of_bytes();
@@ -302,6 +305,12 @@ impl Sockets for Net {
         if self.roughly(2) {
             return Err(ErrorKind::Interrupted.into());
         }
+        if self.roughly(2) {
+            // As TLS does with records that carry nothing.
+            return Ok(Read::Bytes { bytes: 0, cost_bytes: 1, more: true });
+        }
+        // As TLS does with records that are not whole yet, or with more than fits.
+        let (is_short, part) = (self.roughly(5), self.random.below(100));
         let now_ms = self.clock_ms;
         let wire = self.wire_of(client)?;
         if wire.up.is_empty() && wire.is_broken {
@@ -314,20 +323,24 @@ impl Sockets for Net {
             return Err(ErrorKind::WouldBlock.into());
         }
         // A kernel gives all there is; a deque read once gives its first half.
-        let read = into.len().min(wire.up.len());
+        let mut read = into.len().min(wire.up.len());
+        let is_short = is_short && read > 1;
+        if is_short {
+            read = (read * part / 100).max(1);
+        }
         wire.up.read_exact(&mut into[..read])?;
         wire.bytes_read += read as u64;
         if read == 0 {
             wire.watch.found_end();
         } else {
-            let is_all = read < into.len() && !wire.up_ended && !wire.is_broken;
+            let is_all = read < into.len() && !is_short && !wire.up_ended && !wire.is_broken;
             wire.watch.read(is_all, now_ms);
         }
         self.bytes_read_in_turn += read;
         self.deeds += 1;
         Ok(match read {
             0 => Read::End,
-            bytes => Read::Bytes { bytes, cost_bytes: bytes, more: bytes == into.len() },
+            bytes => Read::Bytes { bytes, cost_bytes: bytes, more: is_short || bytes == into.len() },
         })
     }
 

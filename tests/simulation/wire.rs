@@ -32,6 +32,8 @@ pub struct Wire {
     pub key: Option<ClientKey>,
     /// Something has changed since the latest event.
     pub edge: bool,
+    /// The latest fetch of events passed this one's over.
+    pub is_late: bool,
     /// The latest write was short.
     pub no_space: bool,
     /// A write was short at some time.
@@ -71,6 +73,7 @@ impl Wire {
             is_closed: false,
             key: None,
             edge: false,
+            is_late: false,
             no_space: false,
             was_full: false,
             bytes_read: 0,
