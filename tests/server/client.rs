@@ -3,7 +3,8 @@
 
 use fanwire::limits::Limits;
 use fanwire::protocol::{
-    Agreement, ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Time,
+    Agreement, ClientRequest, CloseCode, CloseReason, Closure, Compressing, Connection, Deflate,
+    DeflateOffer, Deflater, Event, Inflater, Kind, Time,
 };
 use socket2::{Domain, Socket, Type};
 use std::collections::VecDeque;
@@ -36,6 +37,8 @@ impl Stream for TcpStream {
 pub(crate) struct Client {
     stream: Box<dyn Stream>,
     connection: Connection,
+    deflater: Deflater,
+    inflater: Inflater,
     /// What came and was not asked for yet.
     received: VecDeque<Received>,
 }
@@ -51,25 +54,40 @@ pub(crate) enum Received {
 impl Client {
     /// Connects to `target` and waits for the 101.
     pub(crate) fn connect(address: SocketAddr, target: &str) -> Client {
-        Client::on(connect(address, None), target)
+        Client::on(connect(address, None), target, None)
+    }
+
+    /// The same with an offer of compression, with which the client compresses what it says if the server agrees.
+    pub(crate) fn offering(address: SocketAddr, target: &str, offer: DeflateOffer) -> Client {
+        Client::on(connect(address, None), target, Some(offer))
+    }
+
+    /// What was agreed about compression.
+    pub(crate) fn deflate(&self) -> Option<Deflate> {
+        self.connection.deflate()
     }
 
     /// A client whose kernel takes only about `bytes` that it has not read.
     pub(crate) fn with_receive_buffer(address: SocketAddr, target: &str, bytes: usize) -> Client {
-        Client::on(connect(address, Some(bytes)), target)
+        Client::on(connect(address, Some(bytes)), target, None)
     }
 
     /// A client on a connection that is there.
-    pub(crate) fn on(stream: impl Stream + 'static, target: &str) -> Client {
+    pub(crate) fn on(stream: impl Stream + 'static, target: &str, offer: Option<DeflateOffer>) -> Client {
         let mut stream = Box::new(stream);
         let host = stream.tcp().peer_addr().expect("connected").to_string();
-        let request = ClientRequest::new(host, target).expect("a valid request");
+        let mut request = ClientRequest::new(host, target).expect("a valid request");
+        if let Some(offer) = offer {
+            request = request.with_deflate(offer);
+        }
         let mut out = Vec::new();
         // What the server may send is not what is under test here.
         let limits = Limits { message_bytes_max: 1 << 30, ..Limits::default() };
         let connection = Connection::client(Arc::new(limits), request, [7; 32], Time(0), &mut out);
         stream.write_all(&out).expect("the server takes the request");
-        let mut client = Client { stream, connection, received: VecDeque::new() };
+        let deflater = Deflater::new(Compressing { level: 1, bytes_min: 1 });
+        let (inflater, received) = (Inflater::new(), VecDeque::new());
+        let mut client = Client { stream, connection, deflater, inflater, received };
         while !client.connection.is_open() {
             client.pump();
             assert!(client.received.is_empty() || client.connection.is_open(), "{:?}", client.received);
@@ -78,11 +96,11 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, text: &str) {
-        self.command(|connection, out| assert!(connection.send(Kind::Text, text.as_bytes(), out), "open"));
+        self.send_all([text.to_owned()]);
     }
 
     pub(crate) fn send_binary(&mut self, payload: &[u8]) {
-        self.command(|connection, out| assert!(connection.send(Kind::Binary, payload, out), "open"));
+        self.send_messages(Kind::Binary, [payload]);
     }
 
     pub(crate) fn send_fragments(&mut self, kind: Kind, fragments: &[&[u8]]) {
@@ -92,11 +110,17 @@ impl Client {
 
     /// Sends many texts at once.
     pub(crate) fn send_all(&mut self, texts: impl IntoIterator<Item = String>) {
-        self.command(|connection, out| {
-            for text in texts {
-                assert!(connection.send(Kind::Text, text.as_bytes(), out), "open");
-            }
-        });
+        self.send_messages(Kind::Text, texts);
+    }
+
+    /// Sends many messages at once.
+    pub(crate) fn send_messages(&mut self, kind: Kind, payloads: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        let mut out = Vec::new();
+        for payload in payloads {
+            let is_open = self.connection.send_deflated(kind, payload.as_ref(), &mut self.deflater, &mut out);
+            assert!(is_open, "open");
+        }
+        self.send_raw(&out);
     }
 
     /// Sends a text unless the server has gone; whether it was sent.
@@ -196,10 +220,13 @@ impl Client {
         }
         let mut out = Vec::new();
         let mut input = &mut buffer[..read];
-        while let Some(event) = self.connection.next_event(&mut input, Time(0), &mut out) {
+        let inflater = &mut self.inflater;
+        while let Some(event) = self.connection.next_event_inflating(&mut input, Time(0), inflater, &mut out)
+        {
             self.received.push_back(match event {
                 Event::Accepted(agreement) => {
-                    assert_eq!(agreement, Agreement::default());
+                    let deflate = agreement.deflate;
+                    assert_eq!(agreement, Agreement { deflate, ..Agreement::default() });
                     continue;
                 }
                 Event::Message(message) => match message.as_text() {

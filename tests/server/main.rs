@@ -13,6 +13,7 @@ mod running;
 mod at_rest;
 mod broadcast;
 mod deadlines;
+mod deflate;
 mod descriptors;
 mod drain;
 mod echo;

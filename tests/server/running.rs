@@ -3,6 +3,7 @@
 use crate::client::{Client, PATIENCE, Raw, Response, http};
 use fanwire::config::Config;
 use fanwire::metrics::Totals;
+use fanwire::protocol::DeflateOffer;
 use fanwire::server::Server;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -45,6 +46,11 @@ impl Running {
 
     pub(crate) fn client(&self, target: &str) -> Client {
         Client::connect(self.address, target)
+    }
+
+    /// A client that offers compression.
+    pub(crate) fn offering(&self, target: &str, offer: DeflateOffer) -> Client {
+        Client::offering(self.address, target, offer)
     }
 
     pub(crate) fn raw(&self) -> Raw {

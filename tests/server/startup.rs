@@ -99,6 +99,11 @@ fn an_option_that_cannot_be_used_is_exit_code_2_and_a_message_that_names_it() {
         (&["--allow-origin", "example.org"], &["--allow-origin", "https://example.org"]),
         (&["--log-format", "xml"], &["--log-format", "json"]),
         (&["--send-buffer", "lots"], &["--send-buffer"]),
+        (&["--deflate", "maybe"], &["--deflate", "on", "off"]),
+        (&["--deflate-level", "0"], &["--deflate-level is 0", "give 1 to 9"]),
+        (&["--deflate-level", "10"], &["--deflate-level is 10", "give 1 to 9"]),
+        (&["--deflate-level", "best"], &["--deflate-level", "best"]),
+        (&["--deflate-min-size=-1"], &["--deflate-min-size"]),
     ] {
         let (code, log) = run(fanwire().args(["--listen", "127.0.0.1:0"]).args(arguments));
         assert_eq!(code, USAGE, "{arguments:?}: {log}");

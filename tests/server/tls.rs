@@ -27,7 +27,7 @@ fn start(certificate: &Certificate, workers: usize) -> Running {
 }
 
 fn client(server: &Running, certificate: &Certificate, target: &str) -> Client {
-    Client::on(certificate.connect(server.tls_address()), target)
+    Client::on(certificate.connect(server.tls_address()), target, None)
 }
 
 /// The certificate that the server shows now, if `config` trusts it.
@@ -77,7 +77,7 @@ fn tls_1_3_and_1_2_are_spoken_with_http_1_1_inside() {
         let secure = Secure::connect(server.tls_address(), &Arc::new(config)).expect("a handshake");
         assert_eq!(secure.0.conn.protocol_version(), Some(number));
         assert_eq!(secure.0.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
-        let mut echo = Client::on(secure, "/echo");
+        let mut echo = Client::on(secure, "/echo", None);
         echo.send("hello");
         assert_eq!(echo.text(), "hello");
         echo.close();
@@ -123,7 +123,7 @@ fn messages_as_long_as_they_may_be_go_both_ways() {
     for version in VERSIONS {
         let config = Arc::new(certificate.trusted(&[version]));
         let secure = Secure::connect(server.tls_address(), &config).expect("a handshake");
-        let mut echo = Client::on(secure, "/echo");
+        let mut echo = Client::on(secure, "/echo", None);
         for _ in 0..3 {
             echo.send_binary(&message);
             assert!(echo.receive() == Received::Binary(message.clone()));
@@ -162,7 +162,7 @@ fn a_slow_reader_is_closed_with_1008_and_the_others_hear_everything() {
     });
     let config = Arc::new(certificate.trusted(&[&TLS13]));
     let lazy = Secure::on(connect(server.tls_address(), Some(8 << 10)), &config).expect("a handshake");
-    let lazy = Client::on(lazy, "/ws");
+    let lazy = Client::on(lazy, "/ws", None);
     let (mut publisher, mut listener) = (server.client("/ws"), client(&server, &certificate, "/ws"));
     let message = |number: usize| format!("{number:08192}");
     let mut count = 0;
@@ -461,7 +461,7 @@ fn serve(certificate: &Certificate) -> (Process, SocketAddr) {
 fn sighup_has_new_handshakes_use_the_new_certificate_and_leaves_open_connections_alone() {
     let (former, latter) = (Certificate::new(), Certificate::new());
     let (mut process, address) = serve(&former);
-    let mut echo = Client::on(former.connect(address), "/echo");
+    let mut echo = Client::on(former.connect(address), "/echo", None);
     former.write(&latter.chain, &latter.key);
     process.signal("HUP");
     process.line("new TLS handshakes use it");
@@ -616,7 +616,7 @@ fn a_server_at_rest_with_tls_connections_uses_no_processor() {
     let (process, address) = serve(&certificate);
     let mut stalled = connect(address, None);
     stalled.write_all(&[22, 3, 1, 2]).expect("the server takes it");
-    let mut blocked = Client::on(certificate.connect(address), "/echo");
+    let mut blocked = Client::on(certificate.connect(address), "/echo", None);
     blocked.send("hello");
     assert_eq!(blocked.text(), "hello");
     let before = process.cpu_ticks();
