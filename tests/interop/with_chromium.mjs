@@ -136,6 +136,49 @@ await check("at most 500 messages are kept, and who has scrolled up is not moved
   client.close();
 });
 
+await check("permessage-deflate, which Chromium offers by itself: 0 bytes to 1 MiB round trip, text and binary", async () => {
+  const url = `ws://${server.address}/ws/deflate`;
+  const network = await ada.context().newCDPSession(ada);
+  await network.send("Network.enable");
+  const answered = new Promise(resolve => network.once("Network.webSocketHandshakeResponseReceived", resolve));
+  const plain = new WebSocket(url, { perMessageDeflate: false });
+  const heard = [];
+  plain.on("message", (bytes, isBinary) => heard.push([isBinary, bytes.length, bytes.toString()]));
+  await new Promise(resolve => plain.on("open", resolve));
+  const { extensions, said, echoed } = await ada.evaluate(async url => {
+    const socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    await new Promise(resolve => { socket.onopen = resolve; });
+    const said = [], echoed = [];
+    for (const size of [0, 16, 1 << 10, 64 << 10, 1 << 20]) {
+      let text = "";
+      for (let number = 0; text.length < size; number++) text += `${number},`;
+      text = text.slice(0, size);
+      for (const message of [text, new TextEncoder().encode(text)]) {
+        const answer = new Promise(resolve => { socket.onmessage = event => resolve(event.data); });
+        socket.send(message);
+        const data = await answer;
+        said.push([typeof message !== "string", size, text]);
+        const isBinary = typeof data !== "string";
+        const back = isBinary ? new TextDecoder().decode(data) : data;
+        echoed.push([isBinary, isBinary ? data.byteLength : data.length, back]);
+      }
+    }
+    socket.close();
+    return { extensions: socket.extensions, said, echoed };
+  }, url);
+  const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+  same(extensions, agreed);
+  const { headers } = (await answered).response;
+  const [, header] = Object.entries(headers).find(([name]) => name.toLowerCase() === "sec-websocket-extensions");
+  same(header, agreed);
+  same(said.length, 10);
+  ok(JSON.stringify(echoed) === JSON.stringify(said), "what came back is what was said");
+  ok(JSON.stringify(heard) === JSON.stringify(said), "what another heard is what was said");
+  plain.close();
+  await network.detach();
+});
+
 await check("the server goes and comes back on the same port: unsent text stays, the pages reconnect and talk", async () => {
   down = true;
   await server.kill("SIGTERM");

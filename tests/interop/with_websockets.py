@@ -12,6 +12,7 @@ from pathlib import Path
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 BINARY, WORK = sys.argv[1], Path(sys.argv[2])
 MESSAGE_BYTES_MAX = 1 << 20
@@ -190,15 +191,125 @@ async def _(server):
         same(await b.recv(), b"b")
 
 
+# ---- permessage-deflate: websockets offers it unless told otherwise --------------------------------------------------
+
+
+def deflate_of(ws):
+    """The extension that was agreed on. It counts in `compressed` and `plain` the messages that come so from now on."""
+    same([extension.name for extension in ws.protocol.extensions], ["permessage-deflate"])
+    [extension] = ws.protocol.extensions
+    extension.compressed = extension.plain = 0
+    decode = extension.decode
+
+    def counting(frame, **options):
+        if frame.opcode in (1, 2):
+            extension.compressed += frame.rsv1
+            extension.plain += not frame.rsv1
+        return decode(frame, **options)
+
+    extension.decode = counting
+    return extension
+
+
+def of_all_sizes():
+    """Text and binary messages of 0 bytes, 16 bytes, 1 KiB, 64 KiB and 1 MiB. All from 1 KiB on can be compressed."""
+    for size in [0, 16, 1 << 10, 64 << 10, 1 << 20]:
+        numbers = ",".join(map(str, range(size // 2 + 16)))
+        yield numbers[:size]
+        yield numbers.encode()[:size]
+
+
+async def talk(a, b):
+    """What `a` says in their channel arrives at both."""
+    for payload in of_all_sizes():
+        await a.send(payload)
+        assert await b.recv() == payload, f"{len(payload)} bytes arrived changed"
+        assert await a.recv() == payload, f"{len(payload)} bytes came back changed"
+
+
+@check("permessage-deflate, as websockets offers it: 0 bytes to 1 MiB go and come compressed, and meet who has it not")
+async def _(server):
+    async with server.connect("/ws/deflate") as a, server.connect("/ws/deflate", compression=None) as plain:
+        same(plain.protocol.extensions, [])
+        deflate = deflate_of(a)
+        same((deflate.remote_no_context_takeover, deflate.local_no_context_takeover), (True, True))
+        same((deflate.remote_max_window_bits, deflate.local_max_window_bits), (15, 15))
+        await talk(a, plain)
+        same((deflate.compressed, deflate.plain), (6, 4))
+        await talk(plain, a)
+        same((deflate.compressed, deflate.plain), (12, 8))
+
+
+@check("permessage-deflate with windows of 9 to 15 bits, and without context takeover, round trip")
+async def _(server):
+    for offered, (remote, local) in [
+        ({"server_max_window_bits": 15}, (15, 15)),
+        ({"server_max_window_bits": 12}, (9, 15)),
+        ({"server_max_window_bits": 9}, (9, 15)),
+        ({"client_max_window_bits": None}, (15, 15)),
+        ({"client_max_window_bits": 9}, (15, 9)),
+        ({"client_max_window_bits": 12, "server_max_window_bits": 9}, (9, 12)),
+        ({"server_no_context_takeover": True, "client_no_context_takeover": True}, (15, 15)),
+    ]:
+        factory = ClientPerMessageDeflateFactory(**{"client_max_window_bits": True, **offered})
+        options = {"compression": None, "extensions": [factory]}
+        async with server.connect("/ws/windows", **options) as a, server.connect("/ws/windows", compression=None) as b:
+            deflate = deflate_of(a)
+            same((deflate.remote_max_window_bits, deflate.local_max_window_bits), (remote, local))
+            await talk(a, b)
+            await talk(b, a)
+            same((deflate.compressed, deflate.plain), (12, 8))
+
+
+@check("permessage-deflate: fragments of one compressed message, a Ping between them, arrive as one")
+async def _(server):
+    async with server.connect("/ws/pieces") as a, server.connect("/ws/pieces") as b:
+        deflate_of(a)
+        async def parts():
+            for number in range(100):
+                yield f"part {number}, "
+                if number == 50:
+                    await (await a.ping(b"between"))
+        await a.send(parts())
+        whole = "".join(f"part {number}, " for number in range(100))
+        same(await b.recv(), whole)
+        same(await a.recv(), whole)
+
+
+@check("permessage-deflate: 1 KiB that is 1 MiB and a byte is refused with 1009, and its sender alone suffers")
+async def _(server):
+    async with server.connect("/ws/bomb") as witness:
+        for payload in [bytes(MESSAGE_BYTES_MAX + 1), "x" * (MESSAGE_BYTES_MAX + 1), bytes(64 * MESSAGE_BYTES_MAX)]:
+            bomber = server.connect("/ws/bomb")
+            same(await code_after(bomber, payload), 1009)
+        await witness.send("nothing came through")
+        same(await witness.recv(), "nothing came through")
+
+
+@check("--deflate-context-takeover: websockets keeps its context or does not; --deflate-min-size 0 compresses all")
+async def _(_):
+    async with Server.start("--deflate-context-takeover", "--deflate-min-size", "0", "--echo") as own:
+        for keeps in [True, False]:
+            factory = ClientPerMessageDeflateFactory(client_max_window_bits=True, client_no_context_takeover=not keeps)
+            async with own.connect("/echo", compression=None, extensions=[factory]) as a:
+                deflate = deflate_of(a)
+                same((deflate.remote_no_context_takeover, deflate.local_no_context_takeover), (True, not keeps))
+                # They have nearly all in common with the one before, over more than a window.
+                messages = [f"{number} {'-'.join(map(str, range(2000)))}" for number in range(20)]
+                for message in messages + list(of_all_sizes()) + messages:
+                    await a.send(message)
+                    assert await a.recv() == message, f"{message:.40} came back changed"
+                same((deflate.compressed, deflate.plain), (50, 0))
+
+
 # ---- The opening handshake ------------------------------------------------------------------------------------------
 
 
-@check("offered subprotocols and permessage-deflate are declined, and the connection works")
+@check("offered subprotocols are declined, and the connection works")
 async def _(server):
-    async with server.connect("/ws/plain", subprotocols=["chat", "soap"], compression="deflate") as a:
+    async with server.connect("/ws/plain", subprotocols=["chat", "soap"]) as a:
         same(a.subprotocol, None)
         same(a.response.headers.get("Sec-WebSocket-Protocol"), None)
-        same(a.response.headers.get("Sec-WebSocket-Extensions"), None)
         await a.send("x" * 5000)
         same(await a.recv(), "x" * 5000)
 

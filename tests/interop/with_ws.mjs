@@ -64,13 +64,86 @@ await check("text and binary messages come back to their sender and to everyone 
   await Promise.all([a.close(), b.close()]);
 });
 
-await check("permessage-deflate is declined when offered, and what is sent arrives", async () => {
-  const a = await Client.open("/ws/deflate", { perMessageDeflate: { threshold: 0 } });
-  same(a.ws.extensions, "");
-  same(a.ws.protocol, "");
-  a.send("x".repeat(10_000));
-  same(await a.next(), "x".repeat(10_000));
+/** Text and binary messages of 0 bytes, 16 bytes, 1 KiB, 64 KiB and 1 MiB that can be compressed. */
+function* ofAllSizes() {
+  for (const size of [0, 16, 1 << 10, 64 << 10, 1 << 20]) {
+    let text = "";
+    for (let number = 0; text.length < size; number++) text += `${number},`;
+    text = text.slice(0, size);
+    yield text;
+    yield Buffer.from(text);
+  }
+}
+
+const equal = (a, b) => typeof a === typeof b && (typeof a === "string" ? a === b : a.equals(b));
+
+/** What `a` says arrives at all, itself among them. */
+async function talk(a, ...all) {
+  for (const message of ofAllSizes()) {
+    a.send(message);
+    for (const client of [a, ...all]) ok(equal(await client.next(), message), `${message.length} bytes arrived changed`);
+  }
+}
+
+await check("permessage-deflate with all that ws can offer: 0 bytes to 1 MiB go and come compressed", async () => {
+  const forgets = { server_no_context_takeover: true, client_no_context_takeover: true };
+  for (const [perMessageDeflate, agreed] of [
+    [true, forgets],
+    [{ threshold: 0 }, forgets],
+    [{ threshold: 0, serverNoContextTakeover: true, clientNoContextTakeover: true }, forgets],
+    [{ threshold: 0, serverMaxWindowBits: 15 }, { ...forgets, server_max_window_bits: 15 }],
+    [{ threshold: 0, serverMaxWindowBits: 11 }, { ...forgets, server_max_window_bits: 9 }],
+    [{ threshold: 0, serverMaxWindowBits: 9, clientMaxWindowBits: 10 },
+      { ...forgets, server_max_window_bits: 9, client_max_window_bits: 10 }],
+    [{ threshold: 0, clientMaxWindowBits: 8 }, { ...forgets, client_max_window_bits: 8 }],
+  ]) {
+    const a = await Client.open("/ws/deflate", { perMessageDeflate });
+    const plain = await Client.open("/ws/deflate", { perMessageDeflate: false });
+    same([a.ws.extensions, plain.ws.extensions], ["permessage-deflate", ""]);
+    same({ ...a.ws._extensions["permessage-deflate"].params }, agreed);
+    const before = a.ws._socket.bytesWritten;
+    await talk(a, plain);
+    await talk(plain, a);
+    // Each said 2.2 MB and heard 4.4 MB.
+    const [wrote, read] = [a.ws._socket.bytesWritten - before, a.ws._socket.bytesRead];
+    ok(wrote < 1_300_000 && read < 2_600_000, `${wrote} bytes were written, ${read} read`);
+    await Promise.all([a.close(), plain.close()]);
+  }
+});
+
+await check("permessage-deflate: fragments of one compressed message arrive as one, and many small messages in their order", async () => {
+  const a = await Client.open("/echo", { perMessageDeflate: { threshold: 0 } });
+  a.send("one ".repeat(50), { fin: false });
+  a.ws.ping("between");
+  a.send("", { fin: false });
+  a.send("two", { fin: true });
+  same(await a.next(), "one ".repeat(50) + "two");
+  for (let number = 0; number < 500; number++) a.send(`message ${number}`);
+  for (let number = 0; number < 500; number++) same(await a.next(), `message ${number}`);
   await a.close();
+});
+
+await check("--deflate off declines; --deflate-context-takeover lets ws keep its context", async () => {
+  const off = await serve("--deflate", "off");
+  const a = await Client.open("/ws", { at: off, perMessageDeflate: { threshold: 0 } });
+  same([a.ws.extensions, a.ws.protocol], ["", ""]);
+  await talk(a);
+  await a.close();
+  await off.kill("SIGTERM");
+  const own = await serve("--deflate-context-takeover", "--echo");
+  for (const clientMaxWindowBits of [15, 9]) {
+    const b = await Client.open("/echo", { at: own, perMessageDeflate: { threshold: 0, clientMaxWindowBits } });
+    same(b.ws._extensions["permessage-deflate"].params.client_no_context_takeover, undefined);
+    const message = number => `${number} ${"ten fold ".repeat(10)}`;
+    const before = b.ws._socket.bytesWritten;
+    for (let number = 0; number < 1000; number++) b.send(message(number));
+    for (let number = 0; number < 1000; number++) same(await b.next(), message(number));
+    const each = (b.ws._socket.bytesWritten - before) / 1000;
+    ok(each < 20, `each takes ${each} bytes: it is not compressed with the ones before`);
+    await talk(b);
+    await b.close();
+  }
+  await own.kill("SIGTERM");
 });
 
 await check("fragments arrive as one message, with a Ping between them", async () => {
@@ -95,9 +168,12 @@ await check("a message of exactly 1 MiB passes; one byte more, or 16 times as mu
   const b = await Client.open("/ws/big");
   b.send(Buffer.alloc(16 * MESSAGE_BYTES_MAX));
   same((await b.closed)[0], 1009);
-  const c = await Client.open("/ws/big");
+  const c = await Client.open("/ws/big", { perMessageDeflate: false });
   for (let part = 0; part < 5; part++) c.send(Buffer.alloc(MESSAGE_BYTES_MAX / 4), { fin: false });
   same((await c.closed)[0], 1009);
+  const d = await Client.open("/ws/big");   // compressed, the parts are next to nothing: the whole is inflated
+  for (let part = 0; part < 5; part++) d.send(Buffer.alloc(MESSAGE_BYTES_MAX / 4), { fin: part === 4 });
+  same((await d.closed)[0], 1009);
 });
 
 await check("invalid UTF-8 is refused with 1007, also when fragments hide it", async () => {
