@@ -229,6 +229,8 @@ struct Closing {
     continuation: bool,
     /// The payload of a control frame of which a part has come.
     control: Vec<u8>,
+    /// Input that is to be consumed before any other: the frames that follow begin within it.
+    held: Vec<u8>,
 }
 
 /// What an input comes to.
@@ -546,10 +548,14 @@ impl Connection {
         }
     }
 
-    /// Gives back what an open connection [holds](Self::hold): hand it to [`next_event`](Self::next_event) before any
-    /// other input. Empty if there is nothing.
+    /// Gives back what a connection [holds](Self::hold) since it is open: hand it to [`next_event`](Self::next_event)
+    /// before any other input. Empty if there is nothing.
     pub fn take_held(&mut self) -> Vec<u8> {
-        let State::Open(open) = &mut self.state else { return Vec::new() };
+        let open = match &mut self.state {
+            State::Open(open) => open,
+            State::Closing(closing) => return mem::take(&mut closing.held),
+            _ => return Vec::new(),
+        };
         let held = open.unfinished.as_mut().map(|unfinished| mem::take(&mut unfinished.held));
         if held.as_ref().is_some_and(|held| !held.is_empty()) {
             open.forget_unused();
@@ -778,6 +784,17 @@ impl Connection {
         matches!(self.state, State::Open(_))
     }
 
+    /// Bytes of input that the connection [holds](Self::hold).
+    #[must_use]
+    pub fn held_input_bytes(&self) -> usize {
+        match &self.state {
+            State::Awaiting(awaiting) => awaiting.held.len(),
+            State::Open(open) => open.unfinished.as_ref().map_or(0, |unfinished| unfinished.held.len()),
+            State::Closing(closing) => closing.held.len(),
+            State::Connecting(_) | State::Closed { .. } | State::Ended => 0,
+        }
+    }
+
     /// Bytes of memory held for what has come in and is not finished: a head, a message, what is held. An idle connection
     /// holds none.
     #[must_use]
@@ -792,7 +809,7 @@ impl Connection {
                 let held = unfinished.held.capacity();
                 size_of::<Unfinished>() + message + unfinished.control.capacity() + owed_pong + held + context
             }),
-            State::Closing(closing) => closing.control.capacity(),
+            State::Closing(closing) => closing.control.capacity() + closing.held.capacity(),
             State::Closed { .. } | State::Ended => 0,
         }
     }
@@ -959,12 +976,14 @@ impl Open {
         }
     }
 
-    /// Our Close frame is out. No half message survives, but where the decoder stands in a frame does.
+    /// Our Close frame is out. No half message survives, but where the decoder stands in a frame does, and what it is to
+    /// read next.
     fn start_closing_handshake(self, now: Time) -> Closing {
         let unfinished = self.unfinished.map(|unfinished| *unfinished).unwrap_or_default();
         let continuation = unfinished.message.is_some();
         let deflate = self.deflate.is_some();
-        Closing { since: now, decoder: self.decoder, deflate, continuation, control: unfinished.control }
+        let Unfinished { control, held, .. } = unfinished;
+        Closing { since: now, decoder: self.decoder, deflate, continuation, control, held }
     }
 }
 

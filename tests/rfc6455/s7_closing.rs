@@ -55,6 +55,20 @@ fn s5_5_1_a_reason_of_123_bytes_is_read() {
 }
 
 #[test]
+fn s7_1_2_what_is_held_when_we_close_is_read_before_the_peers_close_frame() {
+    let mut server = Peer::server();
+    let frames = [masked(true, Opcode::Text, b"too late"), masked(true, Opcode::Close, b"\x03\xe8")].concat();
+    let (held, rest) = frames.split_at(10);
+    server.connection.hold(held);
+    close(&mut server, CloseCode::GOING_AWAY, "bye");
+    assert_eq!(server.connection.held_input_bytes(), 10);
+    let held = server.connection.take_held();
+    assert_eq!(server.receive(&held), []);
+    assert_eq!(server.receive(rest), [agreed(1000, "")]);
+    assert_eq!(server.connection.wants(), Wants::FlushThenShutdown);
+}
+
+#[test]
 fn s7_4_codes_that_may_be_sent_are_received_and_others_fail_with_1002() {
     for code in
         [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999_u16]
