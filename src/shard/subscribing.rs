@@ -84,8 +84,12 @@ impl Shard {
             let mut held = self.admit(key, local, now, &mut replies);
             self.reply(key, &mut replies);
             self.replies = replies;
-            self.process(key, &mut held, self.read_budget_bytes(), now);
-            self.list_if_unread(key);
+            let (_, is_held) = self.process(key, &mut held, self.read_budget_bytes(), now);
+            if is_held {
+                self.list_readable(key, false);
+            } else {
+                self.list_if_unread(key);
+            }
         }
         self.abandon_if_empty(local);
     }
