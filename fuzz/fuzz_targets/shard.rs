@@ -9,6 +9,10 @@
 mod bounds;
 #[path = "../../tests/simulation/clients.rs"]
 mod clients;
+#[path = "../../tests/simulation/codes.rs"]
+mod codes;
+#[path = "../../tests/simulation/deflate.rs"]
+mod deflate;
 #[path = "../../tests/simulation/laws.rs"]
 mod laws;
 #[path = "../../tests/simulation/network.rs"]

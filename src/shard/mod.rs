@@ -198,6 +198,13 @@ impl Shard {
         (own_bytes.max().unwrap_or(0), held_bytes.max().unwrap_or(0))
     }
 
+    /// Clients of which input is held for a later turn, or for a decision, and how many bytes. It looks at every client:
+    /// for tests.
+    pub fn held_input(&self) -> impl Iterator<Item = (ClientKey, usize)> {
+        let held = self.clients.iter().map(|(key, client)| (key, client.connection.held_input_bytes()));
+        held.filter(|(_, bytes)| *bytes > 0)
+    }
+
     /// Counts anew what a client holds, after anything that may have changed it.
     fn recount(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key) {

@@ -1,12 +1,15 @@
 //! The clients of the simulation: how they behave, well or badly. Whatever they do, what they see of the server is
 //! the client role of the same protocol core, and the [`Laws`].
+//! (The file is long because what a client does next depends on all that it has done.)
 
+use crate::deflate::{Compressor, Deflates, Scrutiny, append_compressed};
 use crate::laws::{Laws, Publication, Room};
 use crate::random::Random;
 use crate::wire::{Side, Wire};
 use fanwire::limits::Limits;
 use fanwire::protocol::{
-    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, MaskingKey, Opcode, Time, append_frame,
+    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Inflater, Kind, MaskingKey, Opcode,
+    Time, append_frame,
 };
 use std::sync::Arc;
 
@@ -28,6 +31,8 @@ pub struct Habits {
     pub breaks_after: Option<u32>,
     /// After so many acts it does nothing any more.
     pub dies_after: Option<u32>,
+    /// How it compresses, if it offers to.
+    pub deflates: Option<Deflates>,
     /// What it does to the server once it has been let in, or instead of asking.
     pub attack: Option<Attack>,
 }
@@ -46,6 +51,7 @@ impl Habits {
             leaves_after: None,
             breaks_after: None,
             dies_after: None,
+            deflates: None,
             attack: None,
         }
     }
@@ -77,6 +83,10 @@ pub enum Attack {
     TooBig,
     /// Text that is not UTF-8.
     NotUtf8,
+    /// A compressed message that comes to more than any may.
+    Bomb,
+    /// What is no compressed message.
+    NotDeflate,
     /// A frame that does not end.
     StalledFrame,
     /// The end of its side in the middle of a frame.
@@ -93,7 +103,7 @@ pub enum Attack {
 
 impl Attack {
     /// Those that may happen in a channel: what they say is never a message.
-    pub const IN_CHANNELS: [Attack; 11] = [
+    pub const IN_CHANNELS: [Attack; 13] = [
         Attack::GarbageRequest,
         Attack::StalledRequest,
         Attack::HalfRequest,
@@ -101,6 +111,8 @@ impl Attack {
         Attack::Unmasked,
         Attack::TooBig,
         Attack::NotUtf8,
+        Attack::Bomb,
+        Attack::NotDeflate,
         Attack::StalledFrame,
         Attack::HalfFrame,
         Attack::PingFlood,
@@ -137,6 +149,10 @@ pub struct Client {
     pub wire: usize,
     pub habits: Habits,
     connection: Connection,
+    compressor: Option<Box<Compressor>>,
+    inflater: Inflater,
+    /// Of what the server has sent, if compression was agreed to.
+    scrutiny: Option<Box<Scrutiny>>,
     /// Not yet handed to the socket.
     out: Vec<u8>,
     acts: u32,
@@ -168,7 +184,7 @@ impl Client {
         laws: &mut Laws,
         random: &mut Random,
     ) -> Client {
-        let habits_room = habits.room;
+        let (habits_room, habits_deflates) = (habits.room, habits.deflates);
         let number = laws.add(
             |number| if let Room::Echo(_) = habits_room { Room::Echo(number) } else { habits_room },
             habits.without_own,
@@ -177,7 +193,10 @@ impl Client {
         let mut seed = [0; 32];
         seed.fill_with_random(random);
         let limits = Limits { message_bytes_max: 1 << 24, ..Limits::default() };
-        let request = ClientRequest::new("simulation", target).expect("a good request");
+        let mut request = ClientRequest::new("simulation", target).expect("a good request");
+        if let Some(Deflates { offer, .. }) = habits.deflates {
+            request = request.with_deflate(offer);
+        }
         let connection = Connection::client(Arc::new(limits), request, seed, Time(now_ms as u32), &mut out);
         Client {
             number,
@@ -185,6 +204,9 @@ impl Client {
             wire: place.1,
             habits,
             connection,
+            compressor: habits_deflates.map(|deflates| Box::new(Compressor::new(deflates.level))),
+            inflater: Inflater::new(),
+            scrutiny: None,
             request_bytes: out.len() as u64,
             out,
             acts: 0,
@@ -218,6 +240,11 @@ impl Client {
     /// It is in, and nobody has said goodbye.
     pub fn is_open(&self) -> bool {
         self.is_in && self.closure.is_none() && self.left_ms.is_none() && !self.is_gone
+    }
+
+    /// Whether the server keeps what it said last, for the next message to refer to.
+    pub fn is_remembered(&self) -> bool {
+        self.connection.deflate().is_some_and(|agreed| !agreed.client_no_context_takeover)
     }
 
     /// Everything it wants to say has been handed to its socket.
@@ -324,13 +351,28 @@ impl Client {
             "nothing follows a Close frame"
         );
         let mut input = &mut bytes[..];
-        while let Some(event) = self.connection.next_event(&mut input, now, &mut self.out) {
+        if let Some(scrutiny) = &mut self.scrutiny {
+            scrutiny.look_at(input);
+        }
+        while let Some(event) =
+            self.connection.next_event_inflating(&mut input, now, &mut self.inflater, &mut self.out)
+        {
             match event {
-                Event::Accepted(_) => {
+                Event::Accepted(agreement) => {
                     self.is_in = true;
                     laws.admitted(self.number);
+                    if let (Some(deflates), Some(agreed)) = (self.habits.deflates, agreement.deflate) {
+                        let mut scrutiny = Scrutiny::new(agreed, deflates.server_bytes_min);
+                        scrutiny.look_at(input);
+                        self.scrutiny = Some(Box::new(scrutiny));
+                    }
                 }
-                Event::Message(message) => laws.hear(self.number, message.kind, &message.payload),
+                Event::Message(message) => {
+                    if let Some(scrutiny) = &mut self.scrutiny {
+                        scrutiny.heard(&message);
+                    }
+                    laws.hear(self.number, message.kind, &message.payload);
+                }
                 Event::Closed(closure) => {
                     let is_agreed = matches!(closure, Closure::Agreed(..));
                     assert!(!is_agreed || input.is_empty(), "nothing follows a Close frame");
@@ -361,15 +403,31 @@ impl Client {
 
     fn say(&mut self, publication: Publication, payload_bytes: usize, laws: &mut Laws, random: &mut Random) {
         let start = laws.bytes_sent(self.number) + self.out.len() as u64;
-        let payload = publication.payload(payload_bytes);
-        if !self.connection.is_open() {
-            let key = Some(MaskingKey(random.next().to_ne_bytes()[..4].try_into().expect("four bytes")));
-            append_frame(true, publication.kind().into(), key, &payload, &mut self.out);
-        } else if random.chance(20) {
-            let fragments = payload.chunks(random.within(1..=200).max(payload.len() / 5));
-            self.connection.send_fragments(publication.kind(), fragments, &mut self.out);
-        } else {
-            self.connection.send(publication.kind(), &payload, &mut self.out);
+        let (kind, payload) = (publication.kind(), publication.payload(payload_bytes));
+        let key = MaskingKey(random.next().to_ne_bytes()[..4].try_into().expect("four bytes"));
+        let trusts = self.habits.deflates.is_some_and(|deflates| deflates.trusts);
+        match (&mut self.compressor, self.connection.deflate()) {
+            (Some(compressor), None) if trusts && !self.connection.is_open() => {
+                let compressed = compressor.compress_alone(&payload);
+                append_compressed(kind, &compressed, compressed.len(), key, &mut self.out);
+            }
+            _ if !self.connection.is_open() => {
+                append_frame(true, kind.into(), Some(key), &payload, &mut self.out);
+            }
+            _ if random.chance(20) => {
+                let fragments = payload.chunks(random.within(1..=200).max(payload.len() / 5));
+                self.connection.send_fragments(kind, fragments, &mut self.out);
+            }
+            (Some(compressor), Some(agreed)) if agreed.client_no_context_takeover && random.chance(70) => {
+                compressor.send(&mut self.connection, kind, &payload, &mut self.out);
+            }
+            (Some(compressor), Some(agreed)) => {
+                let compressed = compressor.compress(agreed, &payload);
+                let is_whole = random.chance(70);
+                let fragment_bytes = if is_whole { compressed.len() } else { random.within(1..=40) };
+                append_compressed(kind, &compressed, fragment_bytes, key, &mut self.out);
+            }
+            _ => _ = self.connection.send(kind, &payload, &mut self.out),
         }
         laws.said(self.number, start, laws.bytes_sent(self.number) + self.out.len() as u64);
     }
@@ -454,6 +512,11 @@ impl Client {
             Attack::Unmasked => self.out.extend([0x81, 0x01, b'x']),
             Attack::TooBig => self.out.extend([0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4]),
             Attack::NotUtf8 => self.out.extend([0x81, 0x82, 0, 0, 0, 0, 0xc0, 0xaf]),
+            Attack::Bomb => {
+                let bomb = Compressor::new(1).compress_alone(&vec![0; 100_000]);
+                append_compressed(Kind::Binary, &bomb, bomb.len(), MaskingKey([1, 2, 3, 4]), &mut self.out);
+            }
+            Attack::NotDeflate => self.out.extend([0xc2, 0x81, 0, 0, 0, 0, 0x07]),
             Attack::StalledFrame => self.out.extend([0x82, 0xfe, 0x03, 0xff, 1, 2, 3, 4, b'h', b'a']),
             Attack::HalfFrame => {
                 if !self.out.is_empty() {
@@ -465,7 +528,15 @@ impl Client {
             }
             Attack::PingFlood | Attack::NoGoodbye | Attack::AnyFrames | Attack::AnyRequest => {}
         }
-        if matches!(attack, Attack::ReservedOpcode | Attack::Unmasked | Attack::TooBig | Attack::NotUtf8) {
+        let is_told_at_once = [
+            Attack::ReservedOpcode,
+            Attack::Unmasked,
+            Attack::TooBig,
+            Attack::NotUtf8,
+            Attack::Bomb,
+            Attack::NotDeflate,
+        ];
+        if is_told_at_once.contains(&attack) {
             self.out.append(&mut garbage);
         }
         true

@@ -24,6 +24,17 @@ pub enum Room {
     Strangers,
 }
 
+/// Letters without a pattern, which a small window cannot follow when they come again.
+const NOISE: [u8; 600] = {
+    let (mut noise, mut mixed, mut index) = ([0; 600], 1_u32, 0);
+    while index < noise.len() {
+        mixed = mixed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        noise[index] = b'a' + (mixed >> 24) as u8 % 26;
+        index += 1;
+    }
+    noise
+};
+
 impl Publication {
     /// Every second one is text.
     pub fn kind(self) -> Kind {
@@ -33,9 +44,11 @@ impl Publication {
     /// A payload of about `len` bytes that says what it is, so that a tear shows.
     pub fn payload(self, len: usize) -> Vec<u8> {
         let mut payload = format!("{} {} {len} ", self.publisher, self.number).into_bytes();
-        let period = 7 + (self.publisher + self.number as usize) % 19;
+        let sort = self.publisher + self.number as usize;
+        let pattern =
+            if sort.is_multiple_of(5) { &NOISE } else { &b"abcdefghijklmnopqrstuvwxyz"[..7 + sort % 19] };
         while payload.len() < len {
-            let part = &b"abcdefghijklmnopqrstuvwxyz"[payload.len() % period..period];
+            let part = &pattern[payload.len() % pattern.len()..];
             payload.extend_from_slice(&part[..part.len().min(len - payload.len())]);
         }
         payload

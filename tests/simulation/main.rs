@@ -17,6 +17,7 @@
 //! | `plan.rs` | what kind of world it is, and what kind of clients come |
 //! | `world.rs` | shards, clients and a clock; the scheduler; laws about how things end |
 //! | `clients.rs` | good, slow, dead, hostile and leaving clients |
+//! | `deflate.rs`, `codes.rs` | how clients compress, and what they hold the server to |
 //! | `laws.rs` | who said and heard what: order, gaps, what nobody may miss |
 //! | `timers.rs` | what deadlines demand: nothing early, late, twice or never |
 //! | `bounds.rs` | how much memory may be held, computed from the limits |
@@ -28,6 +29,8 @@
 
 mod bounds;
 mod clients;
+mod codes;
+mod deflate;
 #[path = "../kept/mod.rs"]
 mod kept;
 mod laws;
@@ -49,7 +52,7 @@ use timers::Deeds;
 const SEEDS: u64 = 3_000;
 
 /// What runs of chance come upon, besides what the server counts.
-const SEEN: [&str; 14] = [
+const SEEN: [&str; 16] = [
     "pings_seen",
     "idle_timeouts_seen",
     "handshake_timeouts_seen",
@@ -60,6 +63,8 @@ const SEEN: [&str; 14] = [
     "cut_within_a_clients_frame",
     "cut_within_a_servers_frame",
     "turns_with_a_full_mailbox",
+    "turns_that_hold_input",
+    "drains_that_find_input_held",
     "fan_outs_behind",
     "logs_of_several_chunks",
     "long_stalls",
@@ -67,10 +72,7 @@ const SEEN: [&str; 14] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 13] = [
-    // The clients here do not offer permessage-deflate.
-    "handshakes_deflated",
-    "publications_deflated",
+const NEVER_COUNTED: [&str; 11] = [
     "pages_served",
     "messages_rejected",
     "publications_homeless",

@@ -13,7 +13,7 @@ use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
 use fanwire::turn::{Read, Ready, Sockets};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -159,12 +159,14 @@ impl Net {
         self.keys.is_empty() && self.listeners.iter().all(|listener| listener.queue.is_empty())
     }
 
-    /// Takes note of what a turn has come to. `may_read`: sockets were read in it.
-    pub fn turned(&mut self, may_read: bool) {
-        let was_idle = self.unprompted_at == Some(self.deeds);
+    /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `holding`: of whom something that was
+    /// read is left for another turn.
+    pub fn turned(&mut self, may_read: bool, holding: &BTreeSet<ClientKey>) {
+        let was_idle = self.unprompted_at == Some(self.deeds) && holding.is_empty();
         self.idle_turns = if was_idle { self.idle_turns + 1 } else { 0 };
-        for &wire in self.keys.values() {
-            self.wires[wire].watch.turned(may_read, self.turned_ms, &self.limits);
+        for (key, &wire) in &self.keys {
+            let is_held = holding.contains(key);
+            self.wires[wire].watch.turned(may_read, is_held, self.turned_ms, &self.limits);
         }
     }
 

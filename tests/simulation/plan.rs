@@ -1,11 +1,13 @@
 //! What kind of world a run is in, and what kind of clients come: [`Plan`].
 
 use crate::clients::{Attack, Habits, Reads};
+use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::random::Random;
 use crate::wire::Cut;
-use fanwire::config::Config;
+use fanwire::config::{Config, DeflateConfig};
 use fanwire::limits::{self, Limits};
+use fanwire::protocol::{ClientWindow, DeflateOffer, DeflatePolicy, WindowBits};
 
 /// When 32 bits of milliseconds wrap, and when the first of them changes.
 const WRAP_MS: u64 = 1 << 32;
@@ -27,6 +29,8 @@ pub struct Plan {
     pub stall_ms_max: u64,
     /// How many of the clients behave badly.
     pub bad_percent: usize,
+    /// How many of the clients offer to compress.
+    pub deflate_percent: usize,
     /// How many of the connections the network loses, somewhere.
     pub cut_percent: usize,
     pub has_faults: bool,
@@ -64,6 +68,7 @@ impl Plan {
             pause_ms_max: 1,
             stall_ms_max: STALL_MS,
             bad_percent: 0,
+            deflate_percent: 0,
             cut_percent: 0,
             has_faults: false,
             drains_at: None,
@@ -110,6 +115,12 @@ impl Plan {
             idle_timeout_ms,
             close_timeout_ms: 600,
         };
+        let deflate = DeflateConfig {
+            enabled: random.chance(90),
+            bytes_min: random.pick(&[0, 30, 128]),
+            level: random.pick(&[1, 3, 6]),
+            client_context_takeover: random.chance(50),
+        };
         let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
         Plan {
             shards: random.within(1..=4),
@@ -120,6 +131,7 @@ impl Plan {
             pause_ms_max,
             stall_ms_max: longest_stall_ms(&limits, pause_ms_max),
             bad_percent: random.pick(&[0, 10, 40, 80]),
+            deflate_percent: random.pick(&[0, 0, 40, 90]),
             cut_percent: random.pick(&[0, 0, 10, 30]),
             has_faults: random.chance(60),
             drains_at: random.chance(40).then(|| random.below(steps)),
@@ -128,7 +140,7 @@ impl Plan {
             capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
             mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 10_000, 1_000]),
             clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
-            config: Config { limits, connections_max, echo: true, ..Config::default() },
+            config: Config { limits, connections_max, deflate, echo: true, ..Config::default() },
         }
     }
 
@@ -178,6 +190,7 @@ impl Plan {
             leaves_after: random.chance(25).then(|| random.within(3..=60) as u32),
             breaks_after: None,
             dies_after: None,
+            deflates: random.chance(self.deflate_percent).then(|| self.deflates(random)),
             attack: None,
         };
         if !random.chance(self.bad_percent) {
@@ -213,6 +226,28 @@ impl Plan {
                 ..good
             },
             _ => Habits { attack: Some(random.pick(&Attack::IN_CHANNELS)), leaves_after: None, ..good },
+        }
+    }
+
+    /// How a client compresses, if it is let.
+    pub fn deflates(&self, random: &mut Random) -> Deflates {
+        let DeflateConfig { enabled, bytes_min, client_context_takeover, .. } = self.config.deflate;
+        let offer = DeflateOffer {
+            server_no_context_takeover: random.chance(50),
+            client_no_context_takeover: random.chance(30),
+            server_max_window_bits: WindowBits::new(random.pick(&[0, 0, 15, 9, 12, 8])),
+            client_max_window_bits: match WindowBits::new(random.pick(&[0, 0, 15, 9])) {
+                Some(bits) => ClientWindow::AtMost(bits),
+                None if random.chance(50) => ClientWindow::Supported,
+                None => ClientWindow::Absent,
+            },
+        };
+        let is_agreed = enabled && offer.accept(&DeflatePolicy { client_context_takeover }).is_some();
+        Deflates {
+            offer,
+            level: random.pick(&[1, 6, 9]),
+            trusts: is_agreed && random.chance(50),
+            server_bytes_min: bytes_min,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon.
 
 use crate::clients::{Habits, Reads};
+use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::World;
 use fanwire::limits::{self, Limits};
-use fanwire::protocol::{CloseCode, Closure, Status};
+use fanwire::protocol::{CloseCode, Closure, DeflateOffer, Status};
 
 #[test]
 fn a_place_that_falls_free_while_the_door_is_crowded_is_taken_without_a_spin() {
@@ -339,4 +340,78 @@ fn channels_share_a_turns_writes_whoever_was_first() {
     assert!(heard.iter().sum::<usize>() <= limits::WRITES_PER_TURN_MAX, "{heard:?}");
     world.settle();
     world.check_rest();
+}
+
+/// Compresses with a large window and refers to nothing.
+fn deflating(plan: &Plan) -> Habits {
+    let server_bytes_min = plan.config.deflate.bytes_min;
+    let offer = DeflateOffer { client_no_context_takeover: true, ..DeflateOffer::PLAIN };
+    let deflates = Deflates { offer, level: 6, trusts: true, server_bytes_min };
+    Habits { deflates: Some(deflates), ..Habits::quiet() }
+}
+
+#[test]
+fn what_is_small_and_comes_to_much_is_taken_in_over_as_many_turns_as_it_takes() {
+    let mut plan = Plan::calm(1);
+    plan.config.limits.outbox_bytes_max = 8 << 10;
+    let mut world = World::new(plan.clone(), Random::new(1));
+    let listener = world.join(Habits::quiet());
+    let publishers: Vec<usize> = (0..3).map(|_| world.join(deflating(&plan))).collect();
+    world.settle();
+    for &publisher in &publishers {
+        (0..20).for_each(|_| world.say(publisher, 1_000));
+        world.act_fully(publisher);
+    }
+    let (mut before, mut turns) = (world.totals().publications, 0);
+    while world.turn(0) {
+        let after = world.totals().publications;
+        // Half of the outbox limit, and one message that begins within it.
+        assert!((after - before) * 1_000 <= (4 << 10) + 1_000, "a turn took in {} messages", after - before);
+        turns += u64::from(world.held_input_bytes(0) > 0);
+        before = after;
+        for &client in publishers.iter().chain([&listener]) {
+            world.act_fully(client);
+        }
+    }
+    assert!(turns >= 5, "input was held after {turns} turns");
+    world.settle();
+    world.check_rest();
+    assert_eq!((world.totals().publications, world.totals().slow_consumers_closed), (60, 0));
+}
+
+#[test]
+fn what_comes_to_much_behind_a_request_is_heard_though_nothing_follows_it() {
+    let mut plan = Plan::calm(2);
+    plan.config.limits.outbox_bytes_max = 16 << 10;
+    let mut world = World::new(plan.clone(), Random::new(1));
+    let away = 1 - world.home_of(0);
+    let hasty = world.join_at(away, deflating(&plan));
+    (0..20).for_each(|_| world.say(hasty, 1_000));
+    assert!(world.turn(away), "it is accepted");
+    world.act_fully(hasty);
+    assert!(world.laws.bytes_sent(hasty) < 8 << 10, "one read has all of it");
+    world.settle();
+    world.check_rest();
+    assert_eq!(world.totals().publications, 20);
+}
+
+#[test]
+fn whose_input_is_held_when_a_drain_begins_says_goodbye_in_good_order() {
+    let mut plan = Plan::calm(1);
+    plan.config.limits.outbox_bytes_max = 8 << 10;
+    let mut world = World::new(plan.clone(), Random::new(1));
+    let publisher = world.join(deflating(&plan));
+    world.settle();
+    // One read has so many of them that two turns are not enough, and ends in the middle of a frame.
+    (0..40).for_each(|_| world.say(publisher, 1_000));
+    world.act_fully(publisher);
+    world.turn(0);
+    let said = world.totals().publications;
+    assert!((1..10).contains(&said) && world.held_input_bytes(0) > 0, "{said} of 40 were taken in");
+    world.order_drain();
+    world.finish_drain();
+    let told = world.clients[publisher].was_told().map(|(code, _)| code);
+    assert_eq!(told, Some(CloseCode::GOING_AWAY));
+    assert!(world.totals().publications < 20, "what is held when a drain begins is not taken in");
+    assert_eq!(world.totals().closed_cleanly, 1, "its Close frame is read where it stands");
 }

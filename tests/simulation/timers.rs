@@ -109,7 +109,7 @@ fn after(frame: &[u8], said: &mut Vec<Said>) -> Option<Place> {
         _ => rest.get(..digits)?.iter().fold(0, |len, digit| len << 8 | u64::from(*digit)),
     };
     let payload = &rest[digits..];
-    if first < 0x88 {
+    if first & 0x0f < 8 {
         return Some(if len == 0 { Place::Frame(Vec::new()) } else { Place::Payload(len) });
     }
     if (payload.len() as u64) < len {
@@ -143,6 +143,8 @@ pub struct Watch {
     given_up_ms: Option<u64>,
     /// When the server was last kept from reading it, which is nobody's silence.
     excused_ms: u64,
+    /// The server has bytes of its that it left for another turn.
+    is_held: bool,
     /// The server was told that there is something to be read, and has not come upon its end yet.
     is_unread: bool,
     /// The server has read the peer's end, or was told of the reset.
@@ -161,6 +163,7 @@ impl Watch {
             pinged_ms: 0,
             given_up_ms: None,
             excused_ms: 0,
+            is_held: false,
             is_unread: false,
             knows_end: false,
         }
@@ -190,9 +193,12 @@ impl Watch {
         self.knows_end = true;
     }
 
-    /// A turn is over; `may_read`: it was one in which sockets were read.
-    pub fn turned(&mut self, may_read: bool, now_ms: u64, limits: &Limits) {
-        if self.is_unread || !may_read {
+    /// A turn is over; `may_read`: it was one in which sockets were read; `is_held`: bytes that were read are left for
+    /// another turn. They are as good as unread: until the turn that comes to the last of them, the peer may have said
+    /// something that the server has not looked at.
+    pub fn turned(&mut self, may_read: bool, is_held: bool, now_ms: u64, limits: &Limits) {
+        let was_held = std::mem::replace(&mut self.is_held, is_held);
+        if self.is_unread || was_held || is_held || !may_read {
             self.excused_ms = now_ms;
             self.given_up_ms = None;
         } else if self.stalls_until_ms(limits).is_some_and(|until_ms| until_ms <= now_ms) {

@@ -4,7 +4,7 @@
 //! The shards run the server's own code: [`EventLoop`] with [`Mesh`]. A shard whose loop sleeps is let run only when
 //! an event, a wake or its timeout would end that sleep, so that a lost wake-up stays lost.
 
-use crate::bounds::Bounds;
+use crate::bounds::{self, Bounds};
 use crate::clients::{Attack, Client, Habits, Pace};
 use crate::laws::{AtRest, Laws, Room};
 use crate::network::{Flag, Net};
@@ -285,9 +285,17 @@ impl World {
     pub fn order_drain(&mut self) {
         let mut accepted = BTreeMap::new();
         for client in &self.clients {
-            let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+            let event_loop = &mut self.shards[client.shard].event_loop;
+            let wire = event_loop.sockets().wire(client.wire);
+            let (key, bytes_read) = (wire.key, wire.bytes_read);
+            // What is held for another turn was not looked at, like what is still in the socket.
+            let held = event_loop.shard().held_input().find(|(holding, _)| Some(*holding) == key);
+            let bytes_taken = bytes_read - held.map_or(0, |(_, bytes)| bytes as u64);
+            if held.is_some() {
+                count(&mut self.seen, "drains_that_find_input_held");
+            }
             if client.habits.attack.is_none() {
-                accepted.insert(client.number, self.laws.said_within(client.number, wire.bytes_read));
+                accepted.insert(client.number, self.laws.said_within(client.number, bytes_taken));
             }
         }
         for sim in &mut self.shards {
@@ -342,6 +350,7 @@ impl World {
             sim.ran_ms = self.clock_ms;
             return false;
         }
+        let before = [&sim.counters.message_bytes_received, &sim.counters.handshakes_accepted].map(Cell::get);
         match sim.event_loop.turn() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 sim.event_loop.sockets().check_sleep();
@@ -361,8 +370,14 @@ impl World {
         if inside.is_ahead() {
             count(&mut self.seen, "fan_outs_behind");
         }
+        let holding = inside.held_input().map(|(key, _)| key).collect();
+        let held: usize = inside.held_input().map(|(_, bytes)| bytes).sum();
+        assert!(inside.bytes_retained() >= held as u64, "what is held is counted");
         let net = sim.event_loop.sockets();
-        net.turned(may_read);
+        net.turned(may_read, &holding);
+        if !holding.is_empty() {
+            count(&mut self.seen, "turns_that_hold_input");
+        }
         assert!(net.idle_turns < IDLE_TURNS_MAX, "a loop that has nothing to do waits");
         if is_full {
             count(&mut self.seen, "turns_with_a_full_mailbox");
@@ -374,7 +389,7 @@ impl World {
         }
         let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
         assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
-        self.check_bounds(shard);
+        self.check_bounds(shard, before);
         true
     }
 
@@ -384,9 +399,17 @@ impl World {
         mailboxes.any(|bytes| bytes >= self.plan.mailbox_bytes_mark)
     }
 
-    /// After a turn, nothing is larger than the limits allow.
-    fn check_bounds(&mut self, shard: usize) {
+    /// After a turn, nothing is larger than the limits allow. Before it, so many bytes of messages had been received,
+    /// and so many handshakes accepted.
+    fn check_bounds(&mut self, shard: usize, [received, accepted]: [u64; 2]) {
         let bounds = Bounds::new(&self.plan, self.clients.len());
+        let counters = &self.shards[shard].counters;
+        let received = counters.message_bytes_received.get() - received;
+        let lets_in = counters.handshakes_accepted.get() - accepted;
+        assert!(
+            received <= (1 + lets_in) * bounds.message_bytes as u64,
+            "a turn looks at only so much: {received} bytes, {lets_in} handshakes, {bounds:?}"
+        );
         for number in 0..self.shards.len() {
             let bytes = self.mesh.mailbox_bytes(ShardId(number as u16));
             assert!(bytes <= bounds.mailbox_bytes, "a mailbox is bounded: {bytes} bytes, {bounds:?}");
@@ -510,11 +533,26 @@ impl World {
         }
         self.laws.at_rest(&at_rest);
         assert!(self.mesh.may_read(), "nobody is kept from reading when all have caught up");
-        if is_all_taken {
-            for sim in &self.shards {
-                assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "what everyone has is kept no longer");
-            }
+        let is_remembered = |shard: usize| {
+            self.clients.iter().filter(move |client| client.shard == shard && client.is_remembered())
+        };
+        for (number, sim) in self.shards.iter().enumerate() {
+            let shard = sim.event_loop.shard();
+            // Who does not take what it is answered is not looked at for a while.
+            let is_holding = shard.held_input().next().is_some();
+            assert!(!is_all_taken || !is_holding, "nothing is left for another turn");
+            let bytes = shard.bytes_retained();
+            let contexts = is_remembered(number).count() * bounds::CONTEXT_BYTES;
+            assert!(
+                !is_all_taken || bytes <= contexts as u64,
+                "what everyone has is kept no longer, but for contexts: {bytes} of {contexts} bytes"
+            );
         }
+    }
+
+    /// Bytes of input that a shard holds for another turn.
+    pub fn held_input_bytes(&self, shard: usize) -> usize {
+        self.shards[shard].event_loop.shard().held_input().map(|(_, bytes)| bytes).sum()
     }
 
     /// Bytes that the shards say they hold.
