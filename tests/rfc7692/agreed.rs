@@ -276,6 +276,28 @@ pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     Sender::new(15).deflated(payload)
 }
 
+/// A message's compressed payload that says again three bytes, from `distance` bytes ago on, 193 to 32,768: RFC 1951
+/// §3.2.5 and §3.2.6. zlib itself refers to nothing at the far end of a window.
+pub(crate) fn three_bytes_from(distance: usize) -> Vec<u8> {
+    // Distances of a code begin behind 2^n or 3 * 2^(n - 1), and have n - 1 extra bits.
+    let n = (distance - 1).ilog2() as usize;
+    let second_half = ((distance - 1) >> (n - 1)) & 1;
+    let code = 2 * n + second_half;
+    let extra = (distance - 1) & ((1 << (n - 1)) - 1);
+    // Numbers with their lowest bit first, codes with their highest.
+    let number = |value: usize, bits: usize| (0..bits).map(move |bit| (value >> bit) & 1);
+    let code_of = |value: usize, bits: usize| (0..bits).rev().map(move |bit| (value >> bit) & 1);
+    let bits = number(0, 1) // BFINAL
+        .chain(number(1, 2)) // BTYPE: fixed codes
+        .chain(code_of(1, 7)) // 257: a length of 3
+        .chain(code_of(code, 5))
+        .chain(number(extra, n - 1))
+        .chain(code_of(0, 7)) // 256: the end of the block
+        .chain(number(0, 3)); // the flush that is left out begins
+    let bits = bits.collect::<Vec<_>>();
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |value, bit| (value << 1) | *bit as u8)).collect()
+}
+
 /// Bytes that cannot be compressed and do not repeat: a linear congruential generator's.
 pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;

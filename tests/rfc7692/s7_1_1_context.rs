@@ -1,6 +1,8 @@
 //! §7.1.1: whether a message may refer to the ones before it, and what that costs the one who reads it.
 
-use crate::agreed::{End, FORGETFUL, MINDFUL, ROLES, Role, Sender, deflater, noise};
+use crate::agreed::{
+    End, FORGETFUL, MINDFUL, ROLES, Role, Sender, deflated, deflater, noise, three_bytes_from,
+};
 use crate::peer::{Seen, text};
 use fanwire::protocol::{Deflate, Kind, ProtocolError, Window};
 
@@ -139,6 +141,32 @@ fn s7_1_1_a_long_conversation_of_a_sender_that_remembers_is_understood() {
                     "{bits} bits, {number}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn s7_1_1_a_message_may_refer_to_the_first_byte_in_the_window_and_to_none_before() {
+    for role in ROLES {
+        for bits in [8, 9, 12, 15] {
+            let window = 1 << bits;
+            let said = noise(window + 10);
+            let open = || {
+                let mut end = role.open(role.window_of_peer(bits, MINDFUL));
+                assert!(end.receive_frame(0xc2, &deflated(&said)) == [Seen::Binary(said.clone())]);
+                end
+            };
+            let first = Seen::Binary(said[10..13].to_vec());
+            assert_eq!(open().receive_frame(0xc2, &three_bytes_from(window)), [first], "{bits} bits");
+            if bits < 15 {
+                let error = open().fail_by_frame(0xc2, &three_bytes_from(window + 1));
+                assert_eq!(error, ProtocolError::DeflateInvalid, "{bits} bits");
+            }
+            // Behind a block with BFINAL the window has moved on by what that says.
+            let hello = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
+            let behind = [hello, &*three_bytes_from(window)].concat();
+            let both = [b"Hello", &said[15..18]].concat();
+            assert_eq!(open().receive_frame(0xc2, &behind), [Seen::Binary(both)], "{bits} bits");
         }
     }
 }
