@@ -2,12 +2,13 @@
 //! troubles nobody else.
 
 use crate::client::{Client, Raw, Received, SAMPLE_101, assert_closed, masked, upgrade_with};
+use crate::crowd::Crowd;
 use crate::process::{Process, fanwire};
 use crate::running::Running;
 use fanwire::limits::{DEFLATE_BYTES_MIN_DEFAULT, DEFLATE_LEVEL_DEFAULT};
 use fanwire::metrics::Totals;
 use fanwire::protocol::{
-    ClientWindow, CloseCode, Compressing, DeflateOffer, Deflater, Kind, Window, WindowBits,
+    CloseCode, Compressing, DeflateOffer, Deflater, Kind, Window, WindowBits, append_message,
 };
 use std::net::SocketAddr;
 use std::thread;
@@ -20,6 +21,10 @@ const SMALL: DeflateOffer =
 /// "Hello", compressed (RFC 7692 §7.2.3.1), and what says it again to who remembers it (§7.2.3.2).
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 const HELLO_AGAIN: &[u8] = b"\xf2\x00\x11\x00\x00";
+
+/// How a server compresses unless told otherwise.
+const DEFAULT: Compressing =
+    Compressing { level: DEFLATE_LEVEL_DEFAULT, bytes_min: DEFLATE_BYTES_MIN_DEFAULT };
 
 /// A client without compression, one with a large window, one with a small one.
 fn one_of_each(server: &Running, target: &str) -> Vec<Client> {
@@ -40,6 +45,12 @@ fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// A text of `len` bytes, numbers that do not repeat.
+fn numbers(len: usize) -> String {
+    let numbers = (0..len).map(|number| format!("{},", number * 7919)).collect::<Vec<_>>();
+    numbers.concat()[..len].to_owned()
+}
+
 /// Opens a WebSocket that offers this; returns what the server answers.
 fn offer(address: SocketAddr, target: &str, offer: &str) -> (Raw, Option<String>) {
     let mut raw = Raw::connect(address);
@@ -55,10 +66,10 @@ fn offer(address: SocketAddr, target: &str, offer: &str) -> (Raw, Option<String>
     (raw, answer)
 }
 
-/// The frame that a server with these options makes of a message for everyone with a large window.
-fn deflated(how: Compressing, kind: Kind, payload: &[u8]) -> Vec<u8> {
+/// The frame that a server with these options makes of a text for everyone with this window.
+fn deflated(how: Compressing, window: Window, text: &str) -> Vec<u8> {
     let mut frame = Vec::new();
-    assert!(Deflater::new(how).append_message(Window::Large, kind, payload, &mut frame));
+    assert!(Deflater::new(how).append_message(window, Kind::Text, text.as_bytes(), &mut frame));
     frame
 }
 
@@ -166,9 +177,26 @@ fn the_least_size_is_128_bytes_and_the_level_3_unless_chosen_otherwise() {
     raw.send(masked(0x81, short.as_bytes()));
     assert_eq!(raw.read(4 + 127), [b"\x81\x7e\x00\x7f", short.as_bytes()].concat());
     raw.send(masked(0x81, long.as_bytes()));
-    let frame = deflated(Compressing { level: 3, bytes_min: 128 }, Kind::Text, long.as_bytes());
+    let frame = deflated(DEFAULT, Window::Large, &long);
     assert_eq!(frame[0], 0xc1);
     assert_eq!(raw.read(frame.len()), frame);
+}
+
+#[test]
+fn s7_1_2_1_who_asked_for_a_small_window_gets_what_was_compressed_with_one() {
+    let server = Running::start(1, |_| {});
+    // Half of it says again what stands 5,000 bytes before.
+    let message = numbers(5_000).repeat(2);
+    let mut sender = server.client("/ws?echo=off");
+    let (mut large, _) = offer(server.address, "/ws", "permessage-deflate; server_max_window_bits=15");
+    let (mut small, answer) = offer(server.address, "/ws", "permessage-deflate; server_max_window_bits=14");
+    assert!(answer.is_some_and(|answer| answer.ends_with("server_max_window_bits=9")));
+    sender.send(&message);
+    let [by_large, by_small] =
+        [Window::Large, Window::Small].map(|window| deflated(DEFAULT, window, &message));
+    assert!(by_large.len() < by_small.len());
+    assert_eq!(large.read(by_large.len()), by_large);
+    assert_eq!(small.read(by_small.len()), by_small);
 }
 
 // ---- Agreements -------------------------------------------------------------------------------------------------------
@@ -187,7 +215,7 @@ fn deflate_off_declines() {
 
 #[test]
 fn options_and_variables_choose_level_least_size_and_whether_clients_keep_their_context() {
-    let message = (0..300).map(|number| format!("{{\"number\":{}}},", number * 7919)).collect::<String>();
+    let message = numbers(3_000);
     let options = ["--deflate-level", "9", "--deflate-min-size", "0", "--deflate-context-takeover", "--echo"];
     let variables = [
         ("FANWIRE_DEFLATE_LEVEL", "9"),
@@ -204,15 +232,16 @@ fn options_and_variables_choose_level_least_size_and_whether_clients_keep_their_
         let how = Compressing { level: 9, bytes_min: 0 };
         for message in ["", "H", &message] {
             raw.send(masked(0x81, message.as_bytes()));
-            let frame = deflated(how, Kind::Text, message.as_bytes());
+            let frame = deflated(how, Window::Large, message);
             assert_eq!(raw.read(frame.len()), frame);
         }
-        let other_level = deflated(Compressing { level: 3, bytes_min: 0 }, Kind::Text, message.as_bytes());
-        assert_ne!(deflated(how, Kind::Text, message.as_bytes()), other_level, "the level can be told");
+        let [level_9, level_3] =
+            [9, 3].map(|level| deflated(Compressing { level, ..how }, Window::Large, &message));
+        assert_ne!(level_9, level_3, "the level can be told");
         // A client that refers to what it said.
         raw.send(masked(0xc1, HELLO));
         raw.send(masked(0xc1, HELLO_AGAIN));
-        let hello = deflated(how, Kind::Text, b"Hello");
+        let hello = deflated(how, Window::Large, "Hello");
         assert_eq!(raw.read(2 * hello.len()), hello.repeat(2));
     }
     let mut process = Process::spawn(fanwire().args(listen).env("FANWIRE_DEFLATE", "off"));
@@ -260,7 +289,7 @@ fn an_echo_comes_back_compressed_to_who_agreed_and_as_it_is_to_others() {
     let (mut raw, _) = offer(server.address, "/echo", "permessage-deflate");
     let message = "x".repeat(1_000);
     raw.send(masked(0x81, message.as_bytes()));
-    let frame = deflated(Compressing { level: 3, bytes_min: 128 }, Kind::Text, message.as_bytes());
+    let frame = deflated(DEFAULT, Window::Large, &message);
     assert!(frame.len() < 30);
     assert_eq!(raw.read(frame.len()), frame);
     assert_eq!(server.totals().publications_deflated, 0, "an echo is no publication");
@@ -300,34 +329,39 @@ fn inflating(number: usize) -> Vec<u8> {
 
 #[test]
 fn many_small_frames_that_inflate_a_lot_reach_everyone_and_make_nobody_slow() {
-    let count = 200;
-    for (workers, offer) in
-        [(1, LARGE), (2, DeflateOffer { client_max_window_bits: ClientWindow::Supported, ..SMALL })]
-    {
+    let count = 100;
+    let mut stream = Vec::new();
+    for number in 0..count {
+        append_message(Kind::Binary, &inflating(number), &mut stream);
+    }
+    for (workers, offer) in [(1, LARGE), (2, SMALL)] {
         let server = Running::start(workers, |_| {});
-        let mut listeners = one_of_each(&server, "/ws");
-        listeners.extend(one_of_each(&server, "/ws"));
+        // Of all of them those may be slow who get every byte.
+        let mut plain = Crowd::connect(server.address, "/ws", 4);
+        let mut inflaters = [server.offering("/ws", LARGE), server.offering("/ws", SMALL)];
         let mut sender = server.offering("/ws?echo=off", offer);
         let mut other = server.client("/ws/other");
         thread::scope(|scope| {
-            for listener in &mut listeners {
+            scope.spawn(|| plain.listen_to_all(stream.len()));
+            for inflater in &mut inflaters {
                 scope.spawn(move || {
                     for number in 0..count {
                         assert!(
-                            listener.receive() == Received::Binary(inflating(number)),
+                            inflater.receive() == Received::Binary(inflating(number)),
                             "message {number}"
                         );
                     }
                 });
             }
-            // Some 66 KB in one write, 12.5 MiB inflated.
+            // Some 33 KB in one write are 6.5 MB inflated, more than three times the outbox limit.
             sender.send_messages(Kind::Binary, (0..count).map(inflating));
             other.send("meanwhile");
             assert_eq!(other.text(), "meanwhile");
         });
+        assert!(plain.stream == stream, "every byte, and not one more");
         sender.send("still here");
-        for listener in &mut listeners {
-            assert_eq!(listener.text(), "still here");
+        for inflater in &mut inflaters {
+            assert_eq!(inflater.text(), "still here");
         }
         let totals = server.until("all is delivered", |totals| totals.bytes_retained == 0);
         assert_eq!((totals.slow_consumers_closed, totals.protocol_failures), (0, 0));
