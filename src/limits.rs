@@ -51,7 +51,7 @@ pub const INFLATER_SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
 pub const DEFLATER_SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
 
 /// The share of the message limit by which a message may be longer while it is compressed, as 1 / this: what cannot be
-/// compressed grows, by less than an eighth in whatever blocks its sender cuts it.
+/// compressed grows, by less than an eighth if its sender flushes no more often than every 128 bytes.
 pub const DEFLATED_GROWTH_SHARE: usize = 8;
 
 /// Bytes by which a message may be longer while it is compressed, whatever the limit: an empty one has one.
