@@ -1,8 +1,8 @@
 //! The browsers that cannot be told to forget: Safari 15.0 to 15.3, and all else on iOS and iPadOS 15.0 to 15.3.
 //!
-//! They offer permessage-deflate, and when the answer has `client_no_context_takeover`, they compress each message with
-//! the window of the one before it all the same. A server that keeps no window per client reads their first message and
-//! fails at the second. <https://github.com/uNetworking/uWebSockets/issues/1347> has the story, others met it too
+//! They offer permessage-deflate, but do not obey an answer with `client_no_context_takeover`, and the connection fails
+//! with a protocol error: <https://github.com/uNetworking/uWebSockets/issues/1347>. That is how it looks if they go on with
+//! the window of the message before, which a server that keeps none per client cannot follow. Others met it too
 //! (<https://github.com/gorilla/websocket/issues/731>, <https://github.com/nats-io/nats.ws/issues/113>). From 15.4 on it is
 //! right; before 15, Safari offered only its own `x-webkit-deflate-frame`.
 //!
