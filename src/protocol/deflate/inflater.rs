@@ -7,6 +7,7 @@
 use super::super::error::ProtocolError;
 use super::super::message::Kind;
 use super::super::utf8::Utf8Validator;
+use super::WindowBits;
 use crate::limits::{DEFLATE_LAST_BLOCKS_MAX, INFLATE_STEP_BYTES, INFLATER_SPARE_BYTES_MAX};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::fmt;
@@ -14,9 +15,6 @@ use std::fmt;
 /// What the sender's flush ended with and the extension leaves out (§7.2.1), and behind it an empty last block: with it
 /// the stream ends if, and only if, the message ended where one may.
 const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
-
-/// The base-2 logarithm of the largest window (§7.1.2).
-const WINDOW_BITS: u8 = 15;
 
 /// The last bytes of the messages before, which the next may refer to (§7.1.1): at most a window.
 #[derive(Debug, Default)]
@@ -77,8 +75,9 @@ impl Inflater {
         message_bytes_max: usize,
         mut context: Option<(&mut Context, usize)>,
     ) -> Result<&mut [u8], ProtocolError> {
-        let stream =
-            self.stream.get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, WINDOW_BITS)));
+        let stream = self
+            .stream
+            .get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, WindowBits::MAX)));
         self.message.clear();
         self.message.shrink_to(INFLATER_SPARE_BYTES_MAX);
         // What flushing twice leaves of an empty message, with zlib and a context; §7.2.3.6 has one byte for it.
@@ -187,7 +186,7 @@ fn remember(stream: &mut Decompress, before: &[u8]) -> Result<(), ProtocolError>
 
 /// The same of two parts, the later of which may be a window long.
 fn remember_both(stream: &mut Decompress, before: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
-    let window = 1 << WINDOW_BITS;
+    let window = 1 << WindowBits::MAX;
     if before.is_empty() || message.len() >= window {
         return remember(stream, &message[message.len().saturating_sub(window)..]);
     }

@@ -211,12 +211,16 @@ pub fn first_acceptable(offers: &[DeflateOffer], policy: &DeflatePolicy) -> Opti
 /// The offer as it stands in a client's Sec-WebSocket-Extensions header.
 impl fmt::Display for DeflateOffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_parameters(
-            f,
-            self.server_no_context_takeover,
-            self.client_no_context_takeover,
-            self.server_max_window_bits,
-        )?;
+        f.write_str(NAME)?;
+        if self.server_no_context_takeover {
+            f.write_str("; server_no_context_takeover")?;
+        }
+        if self.client_no_context_takeover {
+            f.write_str("; client_no_context_takeover")?;
+        }
+        if let Some(bits) = self.server_max_window_bits {
+            write!(f, "; server_max_window_bits={}", bits.get())?;
+        }
         match self.client_max_window_bits {
             ClientWindow::Absent => Ok(()),
             ClientWindow::Supported => f.write_str("; client_max_window_bits"),
@@ -225,40 +229,20 @@ impl fmt::Display for DeflateOffer {
     }
 }
 
-/// The answer as it stands in a server's Sec-WebSocket-Extensions header.
+/// The answer as it stands in a server's Sec-WebSocket-Extensions header: its parameters are written as an offer's are,
+/// and each of them has a value if an offer's may have one (§7.1).
 impl fmt::Display for Deflate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_parameters(
-            f,
-            self.server_no_context_takeover,
-            self.client_no_context_takeover,
-            self.server_max_window_bits,
-        )?;
-        match self.client_max_window_bits {
-            None => Ok(()),
-            Some(bits) => write!(f, "; client_max_window_bits={}", bits.get()),
-        }
+        let written = DeflateOffer {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits,
+            client_max_window_bits: self
+                .client_max_window_bits
+                .map_or(ClientWindow::Absent, ClientWindow::AtMost),
+        };
+        written.fmt(f)
     }
-}
-
-/// What offer and answer begin with.
-fn write_parameters(
-    f: &mut fmt::Formatter<'_>,
-    server_no_context_takeover: bool,
-    client_no_context_takeover: bool,
-    server_max_window_bits: Option<WindowBits>,
-) -> fmt::Result {
-    f.write_str(NAME)?;
-    if server_no_context_takeover {
-        f.write_str("; server_no_context_takeover")?;
-    }
-    if client_no_context_takeover {
-        f.write_str("; client_no_context_takeover")?;
-    }
-    if let Some(bits) = server_max_window_bits {
-        write!(f, "; server_max_window_bits={}", bits.get())?;
-    }
-    Ok(())
 }
 
 /// An element of a Sec-WebSocket-Extensions header.
