@@ -4,7 +4,7 @@ use super::deadlines::Instant;
 use super::outbox::Outbox;
 use crate::dialect::Dialect;
 use crate::hub::Membership;
-use crate::protocol::{Agreement, Connection, Deflate};
+use crate::protocol::{Connection, Deflate};
 
 /// One peer: its WebSocket state, what it has still to be sent, and where it listens.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Client {
 /// What is known about bytes that a client sent and that were not read.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    /// There may be some: no read has come back short since the latest event.
+    /// There may be some: no read has come back short since the latest event, or its connection holds input.
     pub unread: bool,
     /// The socket is among those to be read. Implies `unread`.
     pub listed: bool,
@@ -67,11 +67,6 @@ impl Client {
             finished: false,
             dying: false,
         }
-    }
-
-    /// What its handshake agrees to.
-    pub(super) fn agreement(&self) -> Agreement {
-        Agreement { deflate: self.deflate, ..Agreement::default() }
     }
 
     /// Bytes that it holds, in its outbox and its connection.

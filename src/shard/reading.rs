@@ -9,8 +9,8 @@ use crate::dialect::{Command, Dialect, echo, relay};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
-    CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time, Timeout,
-    Wants,
+    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time,
+    Timeout, Wants,
 };
 use std::mem;
 
@@ -109,13 +109,11 @@ impl Shard {
         now: Time,
     ) -> usize {
         self.counters.bytes_read.add(bytes.len() as u64);
-        let (came_to, is_held) = self.process(key, bytes, budget_bytes, now);
-        let is_ending = self.clients.get(key).is_some_and(|client| client.inbox.ending);
-        if more || is_ending || is_held {
-            self.list_readable(key, false);
-        } else {
-            self.drained(key);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.inbox.unread = more || client.inbox.ending;
         }
+        let came_to = self.process(key, bytes, budget_bytes, now);
+        self.list_if_unread(key);
         came_to
     }
 
@@ -127,7 +125,7 @@ impl Shard {
         if held.is_empty() {
             return None;
         }
-        let (came_to, _) = self.process(key, &mut held, budget_bytes, now);
+        let came_to = self.process(key, &mut held, budget_bytes, now);
         self.list_readable(key, false);
         Some(came_to)
     }
@@ -149,24 +147,23 @@ impl Shard {
     }
 
     /// Feeds bytes to a client's connection and does what comes out, until messages that may have been compressed have
-    /// more bytes than `budget_bytes`; the connection holds what is left then. Returns what the bytes came to, and whether
-    /// some are held.
+    /// more bytes than `budget_bytes`; the connection holds what is left then, which counts as unread. Returns what the
+    /// bytes came to.
     pub(super) fn process(
         &mut self,
         key: ClientKey,
         mut input: &mut [u8],
         budget_bytes: usize,
         now: Time,
-    ) -> (usize, bool) {
+    ) -> usize {
         let read = input.len();
         let mut said = 0;
-        let mut is_held = false;
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
         while let Some(client) = self.clients.get_mut(key) {
             if said > budget_bytes && !input.is_empty() && client.connection.deflate().is_some() {
                 client.connection.hold(input);
-                is_held = true;
+                client.inbox.unread = true;
                 break;
             }
             match client.connection.next_event_inflating(&mut input, now, &mut inflater, &mut replies) {
@@ -190,7 +187,7 @@ impl Shard {
         self.reply(key, &mut replies);
         self.replies = replies;
         self.settle(key, now);
-        (said.max(read), is_held)
+        said.max(read)
     }
 
     /// A client says something.
@@ -254,9 +251,7 @@ impl Shard {
             }
             Route::Echo => {
                 client.dialect = Dialect::Echo;
-                self.counters.handshakes_accepted.add(1);
-                self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
-                let held = client.connection.accept(client.agreement(), now, replies);
+                let held = self.accept(key, now, replies);
                 debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
             }
             Route::Relay { channel, without_own } => {
@@ -269,6 +264,15 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// `key` gets its 101. Returns what came behind its request.
+    pub(super) fn accept(&mut self, key: ClientKey, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
+        let Some(client) = self.clients.get_mut(key) else { return Vec::new() };
+        self.counters.handshakes_accepted.add(1);
+        self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
+        let agreement = Agreement { deflate: client.deflate, ..Agreement::default() };
+        client.connection.accept(agreement, now, replies)
     }
 
     /// Answers a client, whatever it has asked so far, with an HTTP response.

@@ -84,12 +84,8 @@ impl Shard {
             let mut held = self.admit(key, local, now, &mut replies);
             self.reply(key, &mut replies);
             self.replies = replies;
-            let (_, is_held) = self.process(key, &mut held, self.read_budget_bytes(), now);
-            if is_held {
-                self.list_readable(key, false);
-            } else {
-                self.list_if_unread(key);
-            }
+            self.process(key, &mut held, self.read_budget_bytes(), now);
+            self.list_if_unread(key);
         }
         self.abandon_if_empty(local);
     }
@@ -105,9 +101,7 @@ impl Shard {
             channel.log.watch_origins();
         }
         client.membership = Some(Membership { channel: local, slot, cursor });
-        self.counters.handshakes_accepted.add(1);
-        self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
-        client.connection.accept(client.agreement(), now, replies)
+        self.accept(key, now, replies)
     }
 
     /// `key` leaves its channel, if it is in one.
