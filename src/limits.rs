@@ -121,8 +121,29 @@ pub const READ_BYTES_PER_TURN_MAX: usize = 4 * SCRATCH_BYTES;
 /// Connections accepted in a turn on one listener; more stay in the kernel's queue until the next.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 
-/// Writes in a turn before the loop goes round to read and accept: publishers are heard during a large fan-out.
+/// Writes in a turn before the loop goes round to read and accept.
 pub const WRITES_PER_TURN_MAX: usize = 256;
+
+/// The same while a lap goes on, of a shard that is alone: publishers are heard six times while a thousand subscribers
+/// are written, so that who is written later gets more in the same call. Fewer writes would carry yet more messages each,
+/// and take longer, until publishers that wait for their own messages are a whole lap ahead.
+pub const WRITES_PER_LAP_TURN_MAX: usize = 160;
+
+/// The least of them, of a shard among many: what a turn costs by itself is small against so many writes.
+pub const WRITES_PER_LAP_TURN_MIN: usize = 16;
+
+/// Writes in a turn of one of `shards` shards while a lap goes on. Each has its part of the subscribers, and a message
+/// whose channel is at home elsewhere is on its way for a turn there and a turn here before its publisher sees it.
+pub const fn writes_per_lap_turn(shards: usize) -> usize {
+    let writes = WRITES_PER_LAP_TURN_MAX / (shards * shards);
+    if writes < WRITES_PER_LAP_TURN_MIN { WRITES_PER_LAP_TURN_MIN } else { writes }
+}
+
+const _: () = assert!(
+    WRITES_PER_LAP_TURN_MAX <= WRITES_PER_TURN_MAX
+        && writes_per_lap_turn(1) == WRITES_PER_LAP_TURN_MAX
+        && writes_per_lap_turn(WORKERS_MAX) == WRITES_PER_LAP_TURN_MIN
+);
 
 /// Bytes that count as a write: the kernel copies so much in the time that a small write takes. Without it a turn that
 /// writes a large message to many lasts a quarter of a second, in which nobody else is heard or written.

@@ -102,8 +102,11 @@ impl Server {
         let mut addresses =
             listeners[0].iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let tls_addresses = addresses.split_off(config.listen.len());
-        let common =
-            Common { started: Instant::now(), handshake_timeout_ms: config.limits.handshake_timeout_ms };
+        let common = Common {
+            started: Instant::now(),
+            handshake_timeout_ms: config.limits.handshake_timeout_ms,
+            is_among_many: config.workers > 1,
+        };
         let counters: Vec<_> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let sockets = listeners
             .into_iter()

@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConfig;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Events taken from the kernel at once.
@@ -49,6 +50,8 @@ pub(crate) struct Common {
     pub(crate) started: Instant,
     /// Milliseconds from accept within which the handshakes must be complete; 0 is off.
     pub(crate) handshake_timeout_ms: u32,
+    /// There is more than one worker.
+    pub(crate) is_among_many: bool,
 }
 
 /// The sockets of one worker.
@@ -195,6 +198,11 @@ fn client_token(client: ClientKey) -> Token {
 impl Sockets for Worker {
     fn wait(&mut self, timeout_ms: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let timeout_ms = if self.writable.is_empty() { timeout_ms } else { Some(0) };
+        if timeout_ms == Some(0) && self.common.is_among_many {
+            // Where workers share a core, another may have mail from us, whose answer is worth more than our next turn.
+            // It has that core now, and not when the scheduler takes it from us, milliseconds later.
+            thread::yield_now();
+        }
         match self.poll.poll(&mut self.events, timeout_ms.map(Duration::from_millis)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             polled => polled?,

@@ -133,7 +133,7 @@ impl Shard {
             drain: Drain::default(),
             readable: VecDeque::new(),
             writable: VecDeque::new(),
-            laps: Laps::new(place.config.limits.outbox_bytes_max),
+            laps: Laps::new(place.config.limits.outbox_bytes_max, place.shards),
             finished: VecDeque::new(),
             dying: Vec::new(),
             spared: Vec::new(),

@@ -3,8 +3,9 @@
 //! Two queues. In the one stand clients that are to be written for a reason of their own (bytes of their own, room
 //! again, or they published and wait to see it). In the other stand channels with a lap going on, each of which has
 //! a quantum of writes before the next has its go. While there are laps, the first queue has at most half of a
-//! turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`] writes the turn goes round: who is
-//! written later then gets more messages in the same call. A long write counts as several.
+//! turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`] writes the turn goes round, while a lap
+//! goes on after [fewer](limits::writes_per_lap_turn): who is written later then gets more messages in the same call. A
+//! long write counts as several.
 
 use super::Shard;
 use super::client::Client;
@@ -25,6 +26,8 @@ pub(super) struct Laps {
     /// The latest client to be written came from a lap.
     is_lap_write: bool,
     writes_left: usize,
+    /// What that is in the beginning of a turn in which a lap goes on.
+    writes_per_turn: usize,
     visits_left: usize,
     /// Bytes by which a log may be ahead of its lap.
     ahead_bytes_mark: u64,
@@ -33,13 +36,15 @@ pub(super) struct Laps {
 }
 
 impl Laps {
-    pub(super) fn new(outbox_bytes_max: usize) -> Laps {
+    /// Of one of `shards` shards.
+    pub(super) fn new(outbox_bytes_max: usize, shards: usize) -> Laps {
         let ahead_bytes_mark = limits::LOG_AHEAD_BYTES_MARK.min(outbox_bytes_max / 2) as u64;
         Laps {
             queue: VecDeque::new(),
             quantum: 0,
             is_lap_write: false,
             writes_left: 0,
+            writes_per_turn: limits::writes_per_lap_turn(shards),
             visits_left: 0,
             ahead_bytes_mark,
             ahead: 0,
@@ -74,7 +79,7 @@ impl Laps {
 
     /// Writes of a turn that only laps may have.
     fn reserved(&self) -> usize {
-        if self.is_going_on() { limits::WRITES_PER_TURN_MAX / 2 } else { 0 }
+        if self.is_going_on() { self.writes_per_turn / 2 } else { 0 }
     }
 
     pub(super) fn is_going_on(&self) -> bool {
@@ -99,7 +104,8 @@ impl Shard {
 
     /// The budget of a turn's writes is renewed.
     pub fn begin_flush(&mut self) {
-        self.laps.writes_left = limits::WRITES_PER_TURN_MAX;
+        self.laps.writes_left =
+            if self.laps.is_going_on() { self.laps.writes_per_turn } else { limits::WRITES_PER_TURN_MAX };
         self.laps.visits_left = limits::VISITS_PER_TURN_MAX;
     }
 
@@ -317,31 +323,31 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{WRITE_BYTES_PER_WRITE, WRITES_PER_TURN_MAX};
+    use crate::limits::{WRITE_BYTES_PER_WRITE, WRITES_PER_LAP_TURN_MAX};
 
     #[test]
     fn half_of_a_turns_writes_are_for_laps_while_one_goes_on() {
-        let mut laps = Laps::new(1 << 20);
+        let mut laps = Laps::new(1 << 20, 1);
         assert_eq!((laps.is_going_on(), laps.reserved()), (false, 0));
         laps.queue.push_back(0);
-        assert_eq!((laps.is_going_on(), laps.reserved()), (true, WRITES_PER_TURN_MAX / 2));
+        assert_eq!((laps.is_going_on(), laps.reserved()), (true, WRITES_PER_LAP_TURN_MAX / 2));
     }
 
     #[test]
     fn a_long_write_counts_as_several_and_leaves_laps_their_share_unless_it_is_a_laps() {
-        let mut laps = Laps::new(1 << 20);
+        let mut laps = Laps::new(1 << 20, 1);
         laps.queue.push_back(0);
-        laps.writes_left = WRITES_PER_TURN_MAX;
+        laps.writes_left = WRITES_PER_LAP_TURN_MAX;
         laps.weigh(WRITE_BYTES_PER_WRITE - 1);
-        assert_eq!(laps.writes_left, WRITES_PER_TURN_MAX);
+        assert_eq!(laps.writes_left, WRITES_PER_LAP_TURN_MAX);
         laps.weigh(3 * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX - 3, 0));
-        laps.weigh(WRITES_PER_TURN_MAX * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX / 2, 0));
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX - 3, 0));
+        laps.weigh(WRITES_PER_LAP_TURN_MAX * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX / 2, 0));
         laps.is_lap_write = true;
         laps.weigh(3 * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_TURN_MAX / 2 - 3, 3));
-        laps.weigh(WRITES_PER_TURN_MAX * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (0, 3 + WRITES_PER_TURN_MAX));
+        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX / 2 - 3, 3));
+        laps.weigh(WRITES_PER_LAP_TURN_MAX * WRITE_BYTES_PER_WRITE);
+        assert_eq!((laps.writes_left, laps.quantum), (0, 3 + WRITES_PER_LAP_TURN_MAX));
     }
 }

@@ -9,7 +9,7 @@ use crate::random::Random;
 use crate::timers::Deeds;
 use crate::wire::{Cut, Wire};
 use fanwire::hub::ClientKey;
-use fanwire::limits::{self, Limits};
+use fanwire::limits::Limits;
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
 use fanwire::turn::{Read, Ready, Sockets};
@@ -67,6 +67,8 @@ pub struct Net {
     pub is_rough: bool,
     /// Whether the process has descriptors left.
     pub has_descriptors: bool,
+    /// The most clients of whom none waits for a turn after the one that made what it is sent.
+    pub prompt_clients_max: usize,
     /// Calls that got something done.
     pub deeds: u64,
     /// Turns in a row that did not wait, and then had nothing to do.
@@ -105,6 +107,7 @@ impl Net {
             poll: Poll::Awake,
             is_rough: true,
             has_descriptors: true,
+            prompt_clients_max: 0,
             deeds: 0,
             idle_turns: 0,
             unprompted_at: None,
@@ -188,7 +191,7 @@ impl Net {
 
     /// Whether what a turn makes is written in that turn: nobody is many, or has to wait for a fault.
     fn is_prompt(&self) -> bool {
-        self.keys.len() <= limits::WRITES_PER_TURN_MAX / 2
+        self.keys.len() <= self.prompt_clients_max
     }
 
     /// Wakes the loop for no reason.

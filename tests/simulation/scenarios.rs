@@ -204,7 +204,7 @@ fn a_turn_writes_a_large_message_to_fewer_than_a_small_one() {
     world.settle();
     world.say(publisher, 200_000);
     world.act_fully(publisher);
-    let bytes_max = (limits::WRITES_PER_TURN_MAX * limits::WRITE_BYTES_PER_WRITE + 200_010) as u64;
+    let bytes_max = (limits::WRITES_PER_LAP_TURN_MAX * limits::WRITE_BYTES_PER_WRITE + 200_010) as u64;
     let mut before = world.totals().bytes_written;
     while world.turn(0) {
         let after = world.totals().bytes_written;
@@ -337,7 +337,7 @@ fn channels_share_a_turns_writes_whoever_was_first() {
         heard.sum::<usize>()
     });
     assert!(heard.iter().all(|heard| *heard >= limits::WRITES_PER_QUANTUM), "{heard:?}");
-    assert!(heard.iter().sum::<usize>() <= limits::WRITES_PER_TURN_MAX, "{heard:?}");
+    assert!(heard.iter().sum::<usize>() <= limits::WRITES_PER_LAP_TURN_MAX, "{heard:?}");
     world.settle();
     world.check_rest();
 }

@@ -81,6 +81,7 @@ impl World {
                 let limits = plan.config.limits.clone();
                 let mut net = Net::new(listeners, flag, random.fork(), plan.clock_ms, limits);
                 net.is_rough = plan.has_faults;
+                net.prompt_clients_max = limits::writes_per_lap_turn(plan.shards) / 2;
                 let event_loop = EventLoop::new(shard, net, mesh.clone());
                 Sim { event_loop, counters, starved_steps: 0, ran_ms: plan.clock_ms, is_drained: false }
             })
