@@ -1,5 +1,6 @@
 //! Arguments, and what each subcommand does with them.
 
+mod address;
 mod chat;
 mod seconds;
 mod serve;

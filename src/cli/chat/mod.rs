@@ -3,7 +3,6 @@
 //! It speaks WebSocket by `fanwire::protocol::Connection` in the client role. What comes from the server is untrusted:
 //! no control character in it reaches a terminal.
 
-mod address;
 mod backoff;
 mod departure;
 mod input;
@@ -17,7 +16,7 @@ mod trust;
 mod unconfirmed;
 
 use super::EXIT_USAGE;
-use address::Address;
+use super::address::Address;
 use clap::Args;
 use session::Session;
 use std::env;

@@ -3,7 +3,7 @@
 //! One thread does all of it and waits in one place; the input, the signals and the making of a connection, which can
 //! only be waited for, are threads that wake it.
 
-use super::address::Address;
+use super::super::address::Address;
 use super::backoff::Backoff;
 use super::departure::Departure;
 use super::input::{Input, Next};
