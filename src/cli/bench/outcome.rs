@@ -32,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) server: Option<Usage>,
     /// What this process used.
     pub(super) generator: Usage,
+    /// How many cores it could use: its threads, or the CPUs that it may run on if those are fewer.
+    pub(super) generator_cores: usize,
 }
 
 /// What a run counts.
