@@ -15,8 +15,8 @@ pub(super) struct Progress {
 /// Redraws a second at most.
 const REDRAWS_PER_S: u8 = 10;
 
-const KNOWN_END: &str = "{prefix:>11} [{bar:24}] {msg}";
-const NO_END: &str = "{prefix:>11} {msg}";
+const KNOWN_END: &str = "{prefix:>11} [{bar:14}] {wide_msg}";
+const NO_END: &str = "{prefix:>11} {wide_msg}";
 
 impl Progress {
     /// Nothing is shown before the first phase.
@@ -29,11 +29,12 @@ impl Progress {
     /// Begins a phase that ends when `total` things are done (connections opened, milliseconds gone), or nobody knows
     /// when.
     pub(super) fn phase(&self, name: &str, total: Option<u64>) {
+        // Each may draw the line: the bar of the last phase is emptied before it has the new name.
+        self.bar.set_message("");
+        self.bar.set_position(0);
+        self.bar.set_length(total.unwrap_or_default());
         self.bar.set_style(style(if total.is_some() { KNOWN_END } else { NO_END }));
         self.bar.set_prefix(name.to_owned());
-        self.bar.set_message("");
-        self.bar.set_length(total.unwrap_or_default());
-        self.bar.set_position(0);
     }
 
     /// So many of the phase's things are done.
