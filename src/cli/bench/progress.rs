@@ -22,7 +22,8 @@ impl Progress {
     /// Nothing is shown before the first phase.
     pub(super) fn new(mode: Mode) -> Progress {
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_S);
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_finish(ProgressFinish::AndClear);
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style(NO_END));
+        let bar = bar.with_finish(ProgressFinish::AndClear);
         Progress { bar, units: mode.units() }
     }
 
