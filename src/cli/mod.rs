@@ -1,10 +1,12 @@
 //! Arguments, and what each subcommand does with them.
 
 mod address;
+mod bench;
 mod chat;
 mod seconds;
 mod serve;
 
+use bench::BenchArguments;
 use chat::ChatArguments;
 use clap::{Parser, Subcommand};
 use serve::ServeArguments;
@@ -26,6 +28,8 @@ enum Command {
     Serve(ServeArguments),
     /// Talk in a channel from the terminal
     Chat(ChatArguments),
+    /// Measure how much a server carries
+    Bench(BenchArguments),
 }
 
 /// An option cannot be used as given.
@@ -38,6 +42,7 @@ pub(crate) fn run() -> ExitCode {
         None => serve::run(serve),
         Some(Command::Serve(arguments)) => serve::run(arguments),
         Some(Command::Chat(arguments)) => chat::run(arguments),
+        Some(Command::Bench(arguments)) => bench::run(arguments),
     }
 }
 

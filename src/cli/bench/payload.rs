@@ -1,0 +1,353 @@
+//! [`Template`]: the frames that a sender sends, encoded ahead of time; and what is read from their payloads when they come
+//! back.
+//!
+//! What is broadcast is a chat line, so that a server which takes nothing else takes it too, and one that writes the line
+//! anew is understood:
+//!
+//! ```text
+//! {"username":"u00007","text":"0000000000000042 0000001234567890 xxxx"}
+//!               publisher       number           intended time in ns
+//! ```
+//!
+//! Echoed is the number alone, as many of its digits as there is room for, and filler.
+
+use fanwire::protocol::mask;
+use fanwire::protocol::{Kind, MaskingKey, append_frame};
+use std::ops::Range;
+
+/// Bytes of the shortest chat line: all its fields, and no filler.
+pub(super) const LINE_BYTES_MIN: usize = 64;
+
+/// Publishers that a chat line has names for.
+pub(super) const PUBLISHERS_MAX: usize = 100_000;
+
+const PUBLISHER: Range<usize> = 14..19;
+const NUMBER: Range<usize> = 29..45;
+const TIME: Range<usize> = 46..62;
+
+/// Digits of a number or a time.
+const DIGITS: usize = 16;
+
+/// A chat line with its fields at 0.
+const LINE: &[u8; LINE_BYTES_MIN - 2] = br#"{"username":"u00000","text":"0000000000000000 0000000000000000"#;
+
+/// The filler of a payload.
+const FILLER: u8 = b'x';
+
+/// Frames that differ in a few digits.
+///
+/// They are masked with one key, all of them. Keys that nobody can predict protect intermediaries from whoever may choose
+/// the bytes that a browser sends (RFC 6455 §10.3): here nobody but the user does. A server unmasks by any key that is
+/// not 0 in the same time.
+#[derive(Debug)]
+pub(super) struct Template {
+    frame: Vec<u8>,
+    /// Where in `frame` the payload begins.
+    payload_start: usize,
+    key: MaskingKey,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Line,
+    /// So many digits of the number stand in front.
+    Numbered(usize),
+}
+
+impl Template {
+    /// Chat lines of `bytes` bytes, at least [`LINE_BYTES_MIN`].
+    pub(super) fn lines(bytes: usize, key: MaskingKey) -> Template {
+        let mut line = LINE.to_vec();
+        if bytes > LINE_BYTES_MIN {
+            line.push(b' ');
+        }
+        line.resize(bytes - 2, FILLER);
+        line.extend_from_slice(br#""}"#);
+        Template::new(Kind::Text, &line, key, Shape::Line)
+    }
+
+    /// Numbered messages of `bytes` bytes, to be echoed.
+    pub(super) fn numbered(kind: Kind, bytes: usize, key: MaskingKey) -> Template {
+        Template::new(kind, &vec![FILLER; bytes], key, Shape::Numbered(bytes.min(DIGITS)))
+    }
+
+    fn new(kind: Kind, payload: &[u8], key: MaskingKey, shape: Shape) -> Template {
+        let mut frame = Vec::new();
+        append_frame(true, kind.into(), Some(key), payload, &mut frame);
+        let payload_start = frame.len() - payload.len();
+        Template { frame, payload_start, key, shape }
+    }
+
+    /// Bytes of a frame.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Bytes of a payload.
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.frame.len() - self.payload_start
+    }
+
+    /// The frame of one message, to be written at once.
+    #[inline]
+    pub(super) fn frame(&mut self, publisher: usize, number: u64, intended_ns: u64) -> &[u8] {
+        match self.shape {
+            Shape::Line => {
+                self.put(PUBLISHER, &digits(publisher as u64)[DIGITS - PUBLISHER.len()..]);
+                self.put(NUMBER, &digits(number));
+                self.put(TIME, &digits(intended_ns));
+            }
+            Shape::Numbered(count) => self.put(0..count, &digits(number)[DIGITS - count..]),
+        }
+        &self.frame
+    }
+
+    #[inline]
+    fn put(&mut self, place: Range<usize>, digits: &[u8]) {
+        let offset = place.start;
+        let place = &mut self.frame[self.payload_start + place.start..self.payload_start + place.end];
+        place.copy_from_slice(digits);
+        mask::apply(self.key, place, offset);
+    }
+
+    /// The number in an echoed payload, of which only the last digits may stand there: the one nearest to `near`. `None`
+    /// if this is nothing that was sent.
+    #[inline]
+    pub(super) fn number(&self, payload: &[u8], near: u64) -> Option<u64> {
+        let Shape::Numbered(count) = self.shape else { return None };
+        if payload.len() != self.payload_bytes() {
+            return None;
+        }
+        if count == DIGITS {
+            return read_16(payload.first_chunk()?);
+        }
+        let mut digits = [b'0'; DIGITS];
+        digits[DIGITS - count..].copy_from_slice(payload);
+        Some(nearest(read_16(&digits)?, 10_u64.pow(count as u32), near))
+    }
+}
+
+/// The number nearest to `near` that is `rest` modulo `modulus`.
+fn nearest(rest: u64, modulus: u64, near: u64) -> u64 {
+    let base = near / modulus * modulus + rest;
+    if base > near + modulus / 2 && base >= modulus {
+        base - modulus
+    } else if base + modulus / 2 < near {
+        base + modulus
+    } else {
+        base
+    }
+}
+
+/// What a chat line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) publisher: usize,
+    pub(super) number: u64,
+    pub(super) intended_ns: u64,
+}
+
+impl Line {
+    /// Reads a chat line, in the form in which it was sent or as another writer of JSON has it. `None` if it is none of
+    /// ours.
+    #[inline]
+    pub(super) fn read(payload: &[u8]) -> Option<Line> {
+        Line::verbatim(payload).or_else(|| Line::rewritten(payload))
+    }
+
+    #[inline]
+    fn verbatim(payload: &[u8]) -> Option<Line> {
+        let line: &[u8; LINE_BYTES_MIN - 2] = payload.first_chunk()?;
+        let is_ours = line[..PUBLISHER.start] == LINE[..PUBLISHER.start]
+            && line[PUBLISHER.end..NUMBER.start] == LINE[PUBLISHER.end..NUMBER.start];
+        if !is_ours {
+            return None;
+        }
+        // The eight bytes that end with the publisher; the first three of them are no digits.
+        let mut publisher: [u8; 8] = *line[PUBLISHER.end - 8..].first_chunk()?;
+        publisher[..3].fill(b'0');
+        Some(Line {
+            publisher: read_8(publisher)? as usize,
+            number: read_16(line[NUMBER.start..].first_chunk()?)?,
+            intended_ns: read_16(line[TIME.start..].first_chunk()?)?,
+        })
+    }
+
+    #[cold]
+    fn rewritten(payload: &[u8]) -> Option<Line> {
+        let line: serde_json::Value = serde_json::from_slice(payload).ok()?;
+        let publisher = line.get("username")?.as_str()?.strip_prefix('u')?.parse().ok()?;
+        let mut words = line.get("text")?.as_str()?.split(' ');
+        let number = words.next()?.parse().ok()?;
+        let intended_ns = words.next()?.parse().ok()?;
+        Some(Line { publisher, number, intended_ns })
+    }
+}
+
+// ---- Digits, eight at a time ----------------------------------------------------------------------------------------
+
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// A number's last 16 decimal digits.
+#[inline]
+fn digits(number: u64) -> [u8; DIGITS] {
+    let mut digits = [0; DIGITS];
+    digits[..8].copy_from_slice(&digits_8(number / EIGHT_DIGITS % EIGHT_DIGITS));
+    digits[8..].copy_from_slice(&digits_8(number % EIGHT_DIGITS));
+    digits
+}
+
+/// Halves the number again and again, all parts in one word: twice four digits, four times two, eight times one. The
+/// products by 10,486 / 2^20 and 103 / 2^10 are the quotients by 100 and 10 of all numbers of so many digits.
+#[inline]
+fn digits_8(number: u64) -> [u8; 8] {
+    let fours = number / 10_000 | (number % 10_000) << 32;
+    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    (ones + 0x3030_3030_3030_3030).to_le_bytes()
+}
+
+/// 16 decimal digits; `None` if one is none.
+#[inline]
+fn read_16(digits: &[u8; DIGITS]) -> Option<u64> {
+    let (halves, _) = digits.as_chunks::<8>();
+    Some(read_8(halves[0])? * EIGHT_DIGITS + read_8(halves[1])?)
+}
+
+/// The reverse of [`digits_8`]: neighbours are put together, three times.
+#[inline]
+fn read_8(digits: [u8; 8]) -> Option<u64> {
+    let word = u64::from_le_bytes(digits);
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    // Digits are 0x30 to 0x39: above them the addition changes the high half.
+    if word & HIGH != ZEROS || word.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
+        return None;
+    }
+    let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let twos = (ones.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: MaskingKey = MaskingKey([0x3d, 0x21, 0xfa, 0x37]);
+
+    /// The payload of a frame, unmasked.
+    fn payload(template: &mut Template, publisher: usize, number: u64, intended_ns: u64) -> Vec<u8> {
+        let start = template.payload_start;
+        let mut payload = template.frame(publisher, number, intended_ns)[start..].to_vec();
+        mask::apply(KEY, &mut payload, 0);
+        payload
+    }
+
+    #[test]
+    fn a_line_has_as_many_bytes_as_are_asked_for_and_is_chat_json() {
+        for bytes in [64, 65, 66, 67, 125, 126, 128, 512, 65_535, 65_536, 70_001] {
+            let mut template = Template::lines(bytes, KEY);
+            let payload = payload(&mut template, 7, 42, 1_234_567_890);
+            assert_eq!(payload.len(), bytes);
+            let line: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            assert_eq!(line["username"], "u00007");
+            assert!(
+                line["text"].as_str().unwrap().starts_with("0000000000000042 0000001234567890"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn s5_3_a_frame_is_a_masked_text_in_one_piece_with_a_key_that_is_not_0() {
+        let mut template = Template::lines(64, KEY);
+        let frame = template.frame(0, 0, 0);
+        assert_eq!(frame[..6], [0x81, 0x80 | 64, 0x3d, 0x21, 0xfa, 0x37]);
+        assert_eq!(frame.len(), 6 + 64);
+    }
+
+    #[test]
+    fn a_line_that_comes_back_is_read() {
+        let mut template = Template::lines(128, KEY);
+        for line in [
+            Line { publisher: 0, number: 0, intended_ns: 0 },
+            Line { publisher: 99_999, number: 9_999_999_999_999_999, intended_ns: 1_234_567_887_654_321 },
+        ] {
+            let payload = payload(&mut template, line.publisher, line.number, line.intended_ns);
+            assert_eq!(Line::verbatim(&payload), Some(line));
+            assert_eq!(Line::rewritten(&payload), Some(line));
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_server_has_written_anew_is_read() {
+        let rewritten =
+            br#"{ "at": 5, "text": "0000000000000042 0000000000000007 xx", "username": "u00003" }"#;
+        assert_eq!(Line::read(rewritten), Some(Line { publisher: 3, number: 42, intended_ns: 7 }));
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_is_not_read() {
+        for foreign in [
+            &b""[..],
+            b"welcome",
+            br#"{"username":"ann","text":"0000000000000042 0000000000000007"}"#,
+            br#"{"username":"u00003","text":"hello there, how are you today, my dear?"}"#,
+            br#"{"username":"u00003","text":"00000000000000:2 0000000000000007 xxxxxxx"}"#,
+        ] {
+            assert_eq!(Line::read(foreign), None, "{}", String::from_utf8_lossy(foreign));
+        }
+    }
+
+    #[test]
+    fn an_echoed_number_is_read_from_as_many_digits_as_there_are() {
+        for bytes in [1, 2, 15, 16, 17, 1000] {
+            let mut template = Template::numbered(Kind::Binary, bytes, KEY);
+            for number in [0, 9, 10, 11, 99, 12_345] {
+                let payload = payload(&mut template, 0, number, 0);
+                assert_eq!(payload.len(), bytes);
+                for near in [number, number + 3, number.saturating_sub(3)] {
+                    assert_eq!(template.number(&payload, near), Some(number), "{bytes} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_taken_for_the_next() {
+        let template = Template::numbered(Kind::Text, 0, KEY);
+        assert_eq!(template.number(b"", 77), Some(77));
+        assert_eq!(template.number(b"x", 77), None);
+    }
+
+    #[test]
+    fn an_echo_of_another_length_or_without_digits_is_none() {
+        let template = Template::numbered(Kind::Text, 20, KEY);
+        assert_eq!(template.number(b"0000000000000001xxxx", 0), Some(1));
+        assert_eq!(template.number(b"0000000000000001xxx", 0), None);
+        assert_eq!(template.number(b"000000000000000axxxx", 0), None);
+    }
+
+    #[test]
+    fn digits_and_numbers_are_the_same_both_ways() {
+        let mut number = 1_u64;
+        while number < 10_000_000_000_000_000 {
+            for near in [number - 1, number, number + 1, number / 9 * 7] {
+                assert_eq!(digits(near), *format!("{near:016}").as_bytes().first_chunk().unwrap());
+                assert_eq!(read_16(&digits(near)), Some(near));
+            }
+            number = number * 3 + 1;
+        }
+        for four in 0..10_000 {
+            assert_eq!(digits_8(four), *format!("{four:08}").as_bytes().first_chunk().unwrap());
+        }
+        for byte in 0..=255 {
+            let is_digit = u8::is_ascii_digit(&byte);
+            assert_eq!(read_8([b'1', byte, b'2', b'3', b'4', b'5', b'6', byte]).is_some(), is_digit);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! [`Plan`]: what a run is to do, checked: nothing downstream checks again.
+
+use super::arguments::{Common, Traffic};
+use super::outcome::Mode;
+use super::pace::Pace;
+use super::payload::{LINE_BYTES_MIN, PUBLISHERS_MAX};
+use super::peer::Route;
+use crate::cli::address::Address;
+use fanwire::protocol::{ClientRequest, Kind};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Bytes that a message may have: more than any server takes by default.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+
+/// Messages under way that one sender may have.
+const WINDOW_MAX: usize = 1 << 20;
+
+const THREADS_MAX: usize = 256;
+
+/// Descriptors that are no connections: standard streams, polls, wakers, files.
+const DESCRIPTORS_RESERVED: usize = 32;
+
+/// How long each of a host's addresses may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a run is to do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) mode: Mode,
+    pub(super) url: String,
+    /// Where connections lead, in turn. Not empty.
+    destinations: Vec<SocketAddr>,
+    /// Where they come from, in turn; empty if the system may choose.
+    sources: Vec<IpAddr>,
+    /// What is asked for: one for each channel. Not empty.
+    requests: Vec<ClientRequest>,
+    pub(super) connections: usize,
+    /// Connections that send, which are the first.
+    pub(super) publishers: usize,
+    pub(super) pace: Pace,
+    pub(super) payload_bytes: usize,
+    pub(super) kind: Kind,
+    pub(super) duration: Duration,
+    pub(super) warmup: Duration,
+    pub(super) drain: Duration,
+    pub(super) threads: usize,
+    /// Connections that are being opened at a time.
+    pub(super) opening: usize,
+    pub(super) pids: Vec<u32>,
+}
+
+impl Plan {
+    /// What is common to all modes. It needs names to be resolved.
+    ///
+    /// # Errors
+    /// What option cannot be used as given, and what to do.
+    pub(super) fn new(mode: Mode, common: &Common, connections: usize) -> Result<Plan, String> {
+        let name = if mode == Mode::Connect { "--slots" } else { "--connections" };
+        at_least_one(name, connections)?;
+        at_least_one("--threads", common.threads)?;
+        at_least_one("--opening", common.opening)?;
+        if common.duration == 0 {
+            return Err("--duration 0: give the seconds to measure, as 10 or 0.5".to_owned());
+        }
+        if common.threads > THREADS_MAX {
+            return Err(format!("--threads {}: give at most {THREADS_MAX}", common.threads));
+        }
+        let url = &common.url;
+        if url.server_name.is_some() {
+            return Err(format!(
+                "{url}: the load generator speaks no TLS yet: use ws:// and a port without TLS"
+            ));
+        }
+        check_descriptors(name, connections)?;
+        let mut request = url.request.clone();
+        for header in &common.header {
+            request = with_header(request, header)?;
+        }
+        let destinations = if common.destinations.is_empty() {
+            vec![resolve(url)?]
+        } else {
+            let addresses = common.destinations.iter().flat_map(|range| range.0.iter());
+            addresses.map(|address| SocketAddr::new(*address, url.port)).collect()
+        };
+        let sources: Vec<_> = common.source.iter().flat_map(|range| range.0.iter().copied()).collect();
+        if let Some(source) = sources.iter().find(|source| source.is_ipv4() != destinations[0].is_ipv4()) {
+            return Err(format!(
+                "--source {source}: the server's address is of the other kind, IPv4 or IPv6"
+            ));
+        }
+        Ok(Plan {
+            mode,
+            url: url.to_string(),
+            destinations,
+            sources,
+            requests: vec![request],
+            connections,
+            publishers: 0,
+            pace: Pace::Window(1),
+            payload_bytes: 0,
+            kind: Kind::Text,
+            duration: milliseconds(common.duration),
+            warmup: milliseconds(common.warmup),
+            drain: Duration::ZERO,
+            threads: common.threads.min(connections),
+            opening: common.opening,
+            pids: common.pid.clone(),
+        })
+    }
+
+    /// The plan with messages to be sent by `publishers` of the connections, and in so many channels (0: where the URL
+    /// leads).
+    ///
+    /// # Errors
+    /// What option cannot be used as given, and what to do.
+    pub(super) fn with_traffic(
+        mut self,
+        traffic: &Traffic,
+        publishers: usize,
+        channels: usize,
+        common: &Common,
+    ) -> Result<Plan, String> {
+        at_least_one("--publishers", publishers)?;
+        if publishers > self.connections {
+            let connections = self.connections;
+            return Err(format!(
+                "--publishers {publishers}: publishers are connections too: give --connections {publishers} or more, not \
+                 {connections}"
+            ));
+        }
+        self.pace = match (traffic.rate, traffic.window) {
+            (Some(rate), _) if rate > 0.0 && rate <= 1e9 => Pace::Rate(rate),
+            (Some(rate), _) => {
+                return Err(format!("--rate {rate}: give messages a second, more than 0, at most 1e9"));
+            }
+            (None, window) if (1..=WINDOW_MAX).contains(&window) => Pace::Window(window),
+            (None, window) => return Err(format!("--window {window}: give 1 to {WINDOW_MAX} messages")),
+        };
+        if matches!(self.pace, Pace::Window(_)) && !common.url.has_echo {
+            return Err(format!(
+                "--window: a publisher waits for its own messages, which {} keeps from it: leave out echo=off, or give \
+                 --rate",
+                common.url
+            ));
+        }
+        let bytes = traffic.payload;
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(format!("--payload {bytes}: give at most {PAYLOAD_BYTES_MAX} bytes"));
+        }
+        if self.mode == Mode::Broadcast {
+            if bytes < LINE_BYTES_MIN {
+                return Err(format!(
+                    "--payload {bytes}: a message carries its publisher, number and time: give {LINE_BYTES_MIN} bytes or \
+                     more"
+                ));
+            }
+            if publishers > PUBLISHERS_MAX {
+                return Err(format!("--publishers {publishers}: give at most {PUBLISHERS_MAX}"));
+            }
+        }
+        if channels > self.connections {
+            return Err(format!(
+                "--channels {channels}: some would have no connection: give --connections {channels} or more, not {}",
+                self.connections
+            ));
+        }
+        if channels > 0 {
+            let in_channel = |channel| request_in(&self.url, channel, &common.header);
+            self.requests = (0..channels).map(in_channel).collect::<Result<_, _>>()?;
+        }
+        self.publishers = publishers;
+        self.payload_bytes = bytes;
+        self.drain = milliseconds(traffic.drain);
+        Ok(self)
+    }
+
+    /// Channels. In an echo everybody is alone.
+    pub(super) fn groups(&self) -> usize {
+        if self.mode == Mode::Echo { self.connections } else { self.requests.len() }
+    }
+
+    /// Publishers in a channel: connection `i` is in channel `i` modulo their number.
+    pub(super) fn publishers_of(&self, channel: usize) -> usize {
+        (channel..self.publishers).step_by(self.groups()).len()
+    }
+
+    /// Whether messages are chat lines, which say who sent them and when.
+    pub(super) fn has_lines(&self) -> bool {
+        self.mode == Mode::Broadcast
+    }
+
+    pub(super) fn is_at_rate(&self) -> bool {
+        matches!(self.pace, Pace::Rate(_))
+    }
+
+    /// What this connection asks for.
+    pub(super) fn request(&self, connection: usize) -> &ClientRequest {
+        &self.requests[connection % self.requests.len()]
+    }
+
+    /// Where the attempt with this number leads.
+    pub(super) fn route(&self, attempt: usize) -> Route {
+        let address = self.destinations[attempt % self.destinations.len()];
+        // All pairs are used: a pair has 28,000 ports.
+        let source = match self.sources.len() {
+            0 => None,
+            count => Some(self.sources[attempt / self.destinations.len() % count]),
+        };
+        Route { address, source }
+    }
+
+    /// What was asked for, as the user would say it.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
+        let connections = if self.mode == Mode::Connect { "slots" } else { "connections" };
+        let mut settings = vec![("address", self.url.clone()), (connections, self.connections.to_string())];
+        if self.publishers > 0 {
+            if self.mode == Mode::Broadcast {
+                settings.push(("publishers", self.publishers.to_string()));
+                if self.requests.len() > 1 {
+                    settings.push(("channels", self.requests.len().to_string()));
+                }
+            }
+            settings.push(match self.pace {
+                Pace::Window(window) => ("window", window.to_string()),
+                Pace::Rate(rate) => ("rate", format!("{rate}/s")),
+            });
+            settings.push(("payload", format!("{} B", self.payload_bytes)));
+            if self.mode == Mode::Echo {
+                let kind = if self.kind == Kind::Text { "text" } else { "binary" };
+                settings.push(("kind", kind.to_owned()));
+            }
+        }
+        settings.push(("duration", seconds(self.duration)));
+        settings.push(("warm-up", seconds(self.warmup)));
+        settings.push(("threads", self.threads.to_string()));
+        settings
+    }
+}
+
+fn at_least_one(option: &str, number: usize) -> Result<(), String> {
+    if number == 0 { Err(format!("{option} 0: give 1 or more")) } else { Ok(()) }
+}
+
+fn milliseconds(milliseconds: u32) -> Duration {
+    Duration::from_millis(milliseconds.into())
+}
+
+/// Lets the process have as many open files as its hard limit allows, and checks that they suffice.
+fn check_descriptors(option: &str, connections: usize) -> Result<(), String> {
+    let before = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(0, |(soft, _)| soft);
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(before);
+    let needed = connections.saturating_add(DESCRIPTORS_RESERVED);
+    if needed as u64 > limit {
+        return Err(format!(
+            "{option} {connections}: this process may have {limit} open files: raise the limit (ulimit -n {needed}), or \
+             give fewer"
+        ));
+    }
+    Ok(())
+}
+
+/// The address of a URL's host. A name may have several, of which the server has perhaps one: the first that answers.
+fn resolve(url: &Address) -> Result<SocketAddr, String> {
+    let addresses = (&*url.host, url.port).to_socket_addrs();
+    let addresses: Vec<_> =
+        addresses.map_err(|error| format!("{url}: the host is not found: {error}"))?.collect();
+    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, PROBE_TIMEOUT).is_ok();
+    let address = match &*addresses {
+        [only] => Some(only),
+        several => several.iter().find(answers).or(several.first()),
+    };
+    address.copied().ok_or_else(|| format!("{url}: the host has no address"))
+}
+
+/// The request with a header as the user wrote it.
+fn with_header(request: ClientRequest, header: &str) -> Result<ClientRequest, String> {
+    let (name, value) =
+        header.split_once(':').ok_or_else(|| format!("--header {header:?}: write 'Name: value'"))?;
+    let (name, value) = (name.trim(), value.trim());
+    let result = if name.eq_ignore_ascii_case("Origin") {
+        request.with_origin(value)
+    } else if name.eq_ignore_ascii_case("Sec-WebSocket-Protocol") {
+        value.split(',').map(str::trim).try_fold(request, ClientRequest::with_subprotocol)
+    } else {
+        request.with_header(name, value)
+    };
+    result.map_err(|error| format!("--header {header:?}: {error}"))
+}
+
+/// The request for a channel below the URL's path.
+fn request_in(url: &str, channel: usize, headers: &[String]) -> Result<ClientRequest, String> {
+    let rest = url.strip_prefix("ws://").unwrap_or(url);
+    let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let target = format!("{}/b{channel}{query}", path.trim_end_matches('/'));
+    let request = ClientRequest::new(host, target).map_err(|error| format!("--channels: {error}"))?;
+    headers.iter().try_fold(request, |request, header| with_header(request, header))
+}
