@@ -7,7 +7,7 @@ use super::payload::Template;
 use super::peer::{self, Ending, Peer, Received};
 use super::plan::Plan;
 use super::tally::Tally;
-use super::traffic::{Account, Traffic};
+use super::traffic::{Account, LOOK_NS, Traffic};
 use fanwire::limits::Limits;
 use fanwire::protocol::{Closure, MaskingKey, Time};
 use mio::event::Event;
@@ -27,9 +27,6 @@ const EVENTS_PER_TURN: usize = 1024;
 
 /// How long a thread sleeps at most: it looks at the board after it.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
-
-/// How often deadlines and stalls are looked for.
-const LOOK_NS: u64 = 200_000_000;
 
 /// Handshakes that may fail in connect mode, for each thread, before it gives up.
 const FAILURES_MAX: u64 = 1000;
@@ -217,12 +214,13 @@ impl<'r> Generator<'r> {
                 }
             }
             Stage::Running => {
-                if now_ns >= self.board.window_end_ns() {
-                    self.tally.end_early(self.board.window_end_ns());
+                let end_ns = self.board.window_end_ns();
+                // What was due before the end is sent even if the thread wakes up after it.
+                self.send_due(now_ns.min(end_ns.saturating_sub(1)));
+                if now_ns >= end_ns {
+                    self.tally.end_early(end_ns);
                     self.board.threads_stopped.fetch_add(1, Ordering::SeqCst);
                     self.stage = Stage::Draining;
-                } else {
-                    self.send_due(now_ns);
                 }
             }
             Stage::Draining => {
@@ -291,10 +289,10 @@ impl<'r> Generator<'r> {
         }
         let Some(traffic) = &mut self.traffic else { return };
         let slots = &self.slots;
-        let may_send = |index: usize| {
+        let can_send = |index: usize| {
             slots[index].peer.as_ref().is_some_and(|peer| peer.is_open() && !peer.is_blocked())
         };
-        for index in traffic.end_stalls(now_ns, may_send) {
+        for index in traffic.end_stalls(can_send) {
             self.send(index, now_ns);
         }
     }
@@ -479,7 +477,12 @@ impl<'r> Generator<'r> {
         let Some(peer) = &mut self.slots[index].peer else { return };
         self.tally.look(now_ns);
         match &mut self.traffic {
-            Some(traffic) if self.stage == Stage::Running && index < traffic.senders() && peer.is_open() => {
+            Some(traffic)
+                if self.stage == Stage::Running
+                    && now_ns < self.board.window_end_ns()
+                    && index < traffic.senders()
+                    && peer.is_open() =>
+            {
                 traffic.send(index, peer, now_ns, &mut self.out, &mut self.tally);
             }
             _ if !self.out.is_empty() => {

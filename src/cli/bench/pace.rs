@@ -52,8 +52,8 @@ pub(super) struct Sender {
     pub(super) sent: u64,
     /// Messages below this number are waited for no longer.
     pub(super) forgiven: u64,
-    /// When one of its own came back last, in nanoseconds.
-    pub(super) progress_ns: u64,
+    /// Times that was looked at it since it last had something to send.
+    pub(super) looks: u32,
     /// When the messages under way were sent, by their number modulo the window. Only where payloads do not say it.
     pub(super) sent_ns: Box<[u64]>,
 }

@@ -214,7 +214,7 @@ impl Plan {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
         let connections = if self.mode == Mode::Connect { "slots" } else { "connections" };
-        let mut settings = vec![("address", self.url.clone()), (connections, self.connections.to_string())];
+        let mut settings = vec![("url", self.url.clone()), (connections, self.connections.to_string())];
         if self.publishers > 0 {
             if self.mode == Mode::Broadcast {
                 settings.push(("publishers", self.publishers.to_string()));

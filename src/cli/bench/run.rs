@@ -140,6 +140,8 @@ struct Led {
     connections: usize,
     /// Connections that are open at the end of the window.
     open: usize,
+    /// Connections that could not be opened.
+    failed: usize,
     server: Option<super::outcome::Usage>,
     generator: super::outcome::Usage,
 }
@@ -212,6 +214,12 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
             board.end_early(board.now_ns());
         }
     }
+    if board.opened.load(Ordering::SeqCst) == 0 {
+        return match board.problem() {
+            Some(problem) => Err(problem.to_owned()),
+            None => nothing("no connection was opened in time"),
+        };
+    }
     let open = board.open.load(Ordering::SeqCst);
     let generator = meters.own.end();
     let server = meters.server.map(|meter| meter.end());
@@ -230,7 +238,8 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
         thread::sleep(AFTERMATH);
     }
     progress.finish();
-    Ok(Led { window, connections, open, server, generator })
+    let failed = board.failed.load(Ordering::SeqCst);
+    Ok(Led { window, connections, open, failed, server, generator })
 }
 
 fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
@@ -269,7 +278,7 @@ fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
             unexpected,
             out_of_order,
             other_orders: other_orders(&accounts),
-            connections_lost: lost,
+            connections_lost: lost + led.failed as u64,
             stalls,
         },
         server: led.server,

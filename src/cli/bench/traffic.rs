@@ -41,8 +41,12 @@ pub(super) struct Traffic<'r> {
     stalls: u64,
 }
 
-/// How long a sender under a window waits for one of its own.
-const STALL_NS: u64 = 5_000_000_000;
+/// Looks that a sender under a window waits for one of its own: 5 s. Looks are counted and not time, so that a generator
+/// that was stopped for a while does not blame the server.
+const STALL_LOOKS: u32 = 25;
+
+/// Nanoseconds between two looks for stalls.
+pub(super) const LOOK_NS: u64 = 200_000_000;
 
 /// What came to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +109,6 @@ impl<'r> Traffic<'r> {
     /// Sending begins at this time.
     pub(super) fn begin(&mut self, begin_ns: u64) {
         self.timetable.begin_ns = begin_ns;
-        for sender in &mut self.senders {
-            sender.progress_ns = begin_ns;
-        }
     }
 
     /// Takes bytes that came to a connection; see [`Peer::take`].
@@ -182,7 +183,7 @@ impl<'r> Traffic<'r> {
             Pace::Rate(_) => self.timetable.due_of(ordinal as u64, now_ns).saturating_sub(sender.sent),
         };
         if due > 0 {
-            sender.progress_ns = now_ns;
+            sender.looks = 0;
         }
         let is_uncopied = self.template.frame_bytes() >= FRAME_BYTES_UNCOPIED;
         let mut left = due;
@@ -239,16 +240,16 @@ impl<'r> Traffic<'r> {
         Some(index)
     }
 
-    /// Under a window: lets those begin anew who have waited too long for one of their own. `may_send` says of a
-    /// connection whether it could send; those that began anew are handed to `begin_anew`.
-    pub(super) fn end_stalls(&mut self, now_ns: u64, may_send: impl Fn(usize) -> bool) -> Vec<usize> {
+    /// Under a window, to be called every [`LOOK_NS`]: lets those begin anew who have waited too long for one of their
+    /// own, if they can send. They are to send now.
+    pub(super) fn end_stalls(&mut self, can_send: impl Fn(usize) -> bool) -> Vec<usize> {
         if matches!(self.pace, Pace::Rate(_)) {
             return Vec::new();
         }
         let mut stalled = Vec::new();
         for (index, sender) in self.senders.iter_mut().enumerate() {
-            if now_ns.saturating_sub(sender.progress_ns) >= STALL_NS && may_send(index) {
-                sender.progress_ns = now_ns;
+            sender.looks += 1;
+            if sender.looks > STALL_LOOKS && can_send(index) {
                 sender.forgiven = sender.sent;
                 stalled.push(index);
             }
