@@ -100,7 +100,7 @@ pub(super) struct Common {
     /// Connections that are being opened at a time
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub(super) opening: usize,
-    /// A header for the opening handshake, as 'Origin: http://localhost'; repeatable
+    /// A header for the opening handshake, as 'Authorization: Bearer x'; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub(super) header: Vec<String>,
     /// Processes of the server, whose CPU time and memory are reported

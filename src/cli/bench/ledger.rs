@@ -74,7 +74,7 @@ impl Ledger {
         };
         if is_due {
             self.count += 1;
-            let message = (publisher as u64) << 48 ^ number;
+            let message = ((publisher as u64) << 48) ^ number;
             self.order = (self.order.rotate_left(5) ^ message).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
         is_due

@@ -38,11 +38,12 @@ pub(crate) fn run(arguments: BenchArguments) -> ExitCode {
         eprintln!("error: {problem}");
         ExitCode::from(EXIT_USAGE)
     };
-    let plan = match plan(&arguments) {
+    let BenchArguments { mode } = arguments;
+    let plan = match plan(&mode) {
         Ok(plan) => plan,
         Err(problem) => return usage_error(problem),
     };
-    let common = arguments.mode.common();
+    let common = mode.common();
     // A file that cannot be written is known before the measurement and not after it.
     let page = match &common.html {
         None => None,
@@ -81,8 +82,8 @@ pub(crate) fn run(arguments: BenchArguments) -> ExitCode {
     if outcome.faults == Faults::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn plan(arguments: &BenchArguments) -> Result<Plan, String> {
-    match &arguments.mode {
+fn plan(mode: &ModeArguments) -> Result<Plan, String> {
+    match mode {
         ModeArguments::Echo { common, connections, traffic, binary } => {
             let connections = connections.connections;
             let mut plan = Plan::new(Mode::Echo, common, connections)?;

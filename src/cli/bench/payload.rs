@@ -202,11 +202,11 @@ fn digits(number: u64) -> [u8; DIGITS] {
 /// products by 10,486 / 2^20 and 103 / 2^10 are the quotients by 100 and 10 of all numbers of so many digits.
 #[inline]
 fn digits_8(number: u64) -> [u8; 8] {
-    let fours = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    let ones = tens | (twos - tens * 10) << 8;
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | ((twos - tens * 10) << 8);
     (ones + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
@@ -220,17 +220,17 @@ fn read_16(digits: &[u8; DIGITS]) -> Option<u64> {
 /// The reverse of [`digits_8`]: neighbours are put together, three times.
 #[inline]
 fn read_8(digits: [u8; 8]) -> Option<u64> {
-    let word = u64::from_le_bytes(digits);
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let word = u64::from_le_bytes(digits);
     // Digits are 0x30 to 0x39: above them the addition changes the high half.
     if word & HIGH != ZEROS || word.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
         return None;
     }
     let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
-    let twos = (ones.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = (twos.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
+    let twos = (ones.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul((10_000 << 32) | 1) >> 32)
 }
 
 #[cfg(test)]

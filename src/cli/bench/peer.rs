@@ -214,7 +214,7 @@ impl Peer {
         }
     }
 
-    /// Ends the TCP connection at once. Closed in order, it would keep its port in TIME_WAIT for a minute, and after
+    /// Ends the TCP connection at once. Closed in order, it would keep its port in `TIME_WAIT` for a minute, and after
     /// 28,000 handshakes there would be no port for the next.
     pub(super) fn reset(self, registry: &Registry) {
         let Peer { mut socket, .. } = self;

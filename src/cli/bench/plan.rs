@@ -298,3 +298,110 @@ fn request_in(url: &str, channel: usize, headers: &[String]) -> Result<ClientReq
     let request = ClientRequest::new(host, target).map_err(|error| format!("--channels: {error}"))?;
     headers.iter().try_fold(request, |request, header| with_header(request, header))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::arguments::{BenchArguments, ModeArguments};
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: BenchArguments,
+    }
+
+    fn plan(arguments: &str) -> Result<Plan, String> {
+        let words = ["bench"].into_iter().chain(arguments.split(' '));
+        let program = Program::try_parse_from(words).map_err(|error| error.to_string())?;
+        super::super::plan(&program.arguments.mode)
+    }
+
+    #[test]
+    fn without_options_a_hundred_connections_echo_one_message_each() {
+        let plan = plan("echo ws://127.0.0.1:9/x").unwrap();
+        assert_eq!((plan.connections, plan.publishers, plan.groups()), (100, 100, 100));
+        assert_eq!((plan.pace, plan.payload_bytes, plan.kind), (Pace::Window(1), 128, Kind::Text));
+        assert_eq!((plan.duration, plan.warmup), (Duration::from_secs(10), Duration::from_secs(1)));
+        assert_eq!(plan.settings()[0], ("url", "ws://127.0.0.1:9/x".to_owned()));
+    }
+
+    #[test]
+    fn channels_stand_below_the_path_and_before_the_query() {
+        let plan = plan("broadcast ws://127.0.0.1:9/x/?a=b -c 7 --channels 3 --publishers 5").unwrap();
+        let request = |channel| ClientRequest::new("127.0.0.1:9", format!("/x/b{channel}?a=b")).unwrap();
+        assert_eq!(
+            [0, 1, 2, 6].map(|connection| plan.request(connection).clone()),
+            [0, 1, 2, 0].map(request)
+        );
+        assert_eq!([0, 1, 2].map(|channel| plan.publishers_of(channel)), [2, 2, 1]);
+    }
+
+    #[test]
+    fn without_channels_all_are_where_the_url_leads() {
+        let plan = plan("broadcast ws://127.0.0.1:9/x -c 7 --publishers 5").unwrap();
+        assert_eq!((plan.groups(), plan.publishers_of(0)), (1, 5));
+        assert_eq!(plan.request(6), &ClientRequest::new("127.0.0.1:9", "/x").unwrap());
+    }
+
+    #[test]
+    fn attempts_take_every_pair_of_addresses_in_turn() {
+        let plan = plan("idle 127.0.0.1:9 --destinations 127.0.0.1-2 --source 127.0.1.1,127.0.1.2").unwrap();
+        let pairs: Vec<_> = (0..5)
+            .map(|attempt| {
+                let Route { address, source } = plan.route(attempt);
+                format!("{} {}", source.unwrap(), address)
+            })
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                "127.0.1.1 127.0.0.1:9",
+                "127.0.1.1 127.0.0.2:9",
+                "127.0.1.2 127.0.0.1:9",
+                "127.0.1.2 127.0.0.2:9",
+                "127.0.1.1 127.0.0.1:9",
+            ]
+        );
+    }
+
+    #[test]
+    fn headers_are_sent_those_of_the_handshake_among_them() {
+        let header = |header: &str| with_header(ClientRequest::new("a", "/").unwrap(), header);
+        let request = || ClientRequest::new("a", "/").unwrap();
+        assert_eq!(
+            header("Authorization: Bearer x"),
+            Ok(request().with_header("Authorization", "Bearer x").unwrap())
+        );
+        assert_eq!(header("origin: http://a"), Ok(request().with_origin("http://a").unwrap()));
+        assert_eq!(header("Sec-WebSocket-Protocol: chat"), Ok(request().with_subprotocol("chat").unwrap()));
+        assert!(header("Upgrade: x").is_err() && header("no colon").is_err());
+    }
+
+    #[test]
+    fn threads_are_no_more_than_connections() {
+        assert_eq!(plan("connect 127.0.0.1:9 --slots 3 --threads 8").map(|plan| plan.threads), Ok(3));
+        assert!(
+            plan("connect 127.0.0.1:9 --threads 257").is_err_and(|error| error.starts_with("--threads 257"))
+        );
+    }
+
+    #[test]
+    fn every_mode_is_a_subcommand_with_its_own_options() {
+        for (arguments, mode) in [
+            ("echo a:1 --binary", Mode::Echo),
+            ("connect a:1 --slots 3", Mode::Connect),
+            ("idle a:1 -c 3", Mode::Idle),
+        ] {
+            let words = ["bench"].into_iter().chain(arguments.split(' '));
+            let parsed = Program::try_parse_from(words).unwrap().arguments.mode;
+            assert!(matches!(
+                (&parsed, mode),
+                (ModeArguments::Echo { .. }, Mode::Echo)
+                    | (ModeArguments::Connect { .. }, Mode::Connect)
+                    | (ModeArguments::Idle { .. }, Mode::Idle)
+            ));
+        }
+        assert!(plan("idle 127.0.0.1:9 --payload 3").is_err());
+    }
+}

@@ -3,7 +3,7 @@
 use super::board::Board;
 use super::generator::{Findings, Generator};
 use super::ledger::Judgement;
-use super::outcome::{Faults, Mode, Outcome};
+use super::outcome::{Faults, Mode, Outcome, Usage};
 use super::pace::Pace;
 use super::plan::Plan;
 use super::progress::Progress;
@@ -16,7 +16,7 @@ use signal_hook::flag;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -142,8 +142,8 @@ struct Led {
     open: usize,
     /// Connections that could not be opened.
     failed: usize,
-    server: Option<super::outcome::Usage>,
-    generator: super::outcome::Usage,
+    server: Option<Usage>,
+    generator: Usage,
 }
 
 /// Leads through the phases.
@@ -226,7 +226,7 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
     let window = Duration::from_nanos(board.window_end_ns() - window_begin_ns);
 
     progress.phase("draining", None);
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::SeqCst);
+    let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
     while count(&board.threads_stopped) < plan.threads {
         thread::sleep(TICK);
     }
@@ -243,6 +243,7 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
 }
 
 fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
+    let Led { window, connections, open, failed, server, generator } = led;
     let mut tally = Tally::new();
     let mut judgement = Judgement::default();
     let mut accounts = Vec::new();
@@ -259,15 +260,15 @@ fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
         lost += found.lost;
     }
     let (units, course) = match plan.mode {
-        Mode::Idle => (led.open as u64, Vec::new()),
+        Mode::Idle => (open as u64, Vec::new()),
         _ => (tally.units, tally.course()),
     };
     let Judgement { missing, unexpected, out_of_order } = judgement;
     Outcome {
         mode: plan.mode,
         settings: plan.settings(),
-        window: led.window,
-        connections: led.connections,
+        window,
+        connections,
         units,
         publications: tally.publications,
         payload_bytes: tally.payload_bytes,
@@ -278,11 +279,11 @@ fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
             unexpected,
             out_of_order,
             other_orders: other_orders(&accounts),
-            connections_lost: lost + led.failed as u64,
+            connections_lost: lost + failed as u64,
             stalls,
         },
-        server: led.server,
-        generator: led.generator,
+        server,
+        generator,
     }
 }
 
