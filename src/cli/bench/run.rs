@@ -103,7 +103,7 @@ pub(super) fn run(plan: &Plan, interruption: &Interruption) -> Result<(Outcome, 
             }
         }
         let problem = board.problem().map(str::to_owned);
-        Ok((put_together(plan, led?, findings), problem))
+        Ok((put_together(plan, &led?, findings), problem))
     })
 }
 
@@ -242,8 +242,8 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
     Ok(Led { window, connections, open, failed, server, generator })
 }
 
-fn put_together(plan: &Plan, led: Led, findings: Vec<Findings>) -> Outcome {
-    let Led { window, connections, open, failed, server, generator } = led;
+fn put_together(plan: &Plan, led: &Led, findings: Vec<Findings>) -> Outcome {
+    let &Led { window, connections, open, failed, server, generator } = led;
     let mut tally = Tally::new();
     let mut judgement = Judgement::default();
     let mut accounts = Vec::new();
