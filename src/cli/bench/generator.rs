@@ -6,10 +6,11 @@ use super::outcome::Mode;
 use super::payload::Template;
 use super::peer::{self, Ending, Peer, Received};
 use super::plan::Plan;
+use super::seeds::Seeds;
 use super::tally::Tally;
 use super::traffic::{Account, LOOK_NS, Traffic};
 use fanwire::limits::Limits;
-use fanwire::protocol::{Closure, MaskingKey, Time};
+use fanwire::protocol::{Closure, Time};
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 use std::io;
@@ -80,21 +81,6 @@ enum Stage {
     Done,
 }
 
-/// Seeds for connections: unpredictable, and one of each.
-struct Seeds {
-    base: [u8; 32],
-    drawn: u64,
-}
-
-impl Seeds {
-    fn next(&mut self) -> [u8; 32] {
-        self.drawn += 1;
-        let mut seed = self.base;
-        seed[..8].copy_from_slice(&self.drawn.to_le_bytes());
-        seed
-    }
-}
-
 /// What a thread has found.
 pub(super) struct Findings {
     pub(super) tally: Tally,
@@ -111,11 +97,9 @@ impl<'r> Generator<'r> {
     /// # Errors
     /// If the system refuses what polling needs.
     pub(super) fn new(plan: &'r Plan, board: &'r Board, number: usize) -> io::Result<Generator<'r>> {
-        let mut base = [0; 32];
-        getrandom::fill(&mut base).map_err(io::Error::other)?;
+        let seeds = Seeds::new()?;
         let count = (plan.connections + plan.threads - 1 - number) / plan.threads;
-        // A key that is not 0: by 0 a server could skip unmasking.
-        let key = MaskingKey([base[28] | 1, base[29], base[30], base[31]]);
+        let key = seeds.masking_key();
         let template = match plan.mode {
             Mode::Echo => Some(Template::numbered(plan.kind, plan.payload_bytes, key)),
             Mode::Broadcast => Some(Template::lines(plan.payload_bytes, key)),
@@ -131,7 +115,7 @@ impl<'r> Generator<'r> {
             number,
             poll: Poll::new()?,
             limits: peer::limits(),
-            seeds: Seeds { base, drawn: 0 },
+            seeds,
             slots: (0..count).map(|_| Slot::default()).collect(),
             stage: if is_opening { Stage::Opening } else { Stage::Waiting },
             opening: 0,
@@ -348,7 +332,7 @@ impl<'r> Generator<'r> {
         let ordinal = self.number + index * self.plan.threads;
         self.slots[index].started_ns = now_ns;
         let opened = Peer::open(
-            self.plan.route(self.seeds.drawn as usize * self.plan.threads + self.number),
+            self.plan.route(self.seeds.drawn() * self.plan.threads + self.number),
             self.plan.request(ordinal).clone(),
             self.limits.clone(),
             self.seeds.next(),

@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod seeds;
 mod tally;
 mod traffic;
 mod usage;
