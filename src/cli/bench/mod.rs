@@ -15,6 +15,7 @@ mod payload;
 mod peer;
 mod plan;
 mod progress;
+mod quantity;
 mod report;
 mod run;
 mod seeds;

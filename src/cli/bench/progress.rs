@@ -49,17 +49,28 @@ impl Progress {
         });
     }
 
-    /// So much of a phase in milliseconds is gone, and this is how it went in the last moment: what the mode counts, a
-    /// second, and in what time 99 % of it arrived, if anything did.
+    /// So much of a phase in milliseconds is gone.
+    pub(super) fn update_time(&self, gone: Duration) {
+        let left = self.pass(gone);
+        self.bar.set_message(left.unwrap_or_default());
+    }
+
+    /// The same, and this is how it went in the last moment: what the mode counts, a second, and in what time 99 % of it
+    /// arrived, if anything did.
     pub(super) fn update_pace(&self, gone: Duration, units_per_s: f64, p99_ns: Option<u64>) {
-        let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
-        let left = self.bar.length().unwrap_or_default().saturating_sub(gone);
-        self.bar.set_position(gone.min(self.bar.length().unwrap_or_default()));
-        let left = (left > 0).then(|| format!("{} s left", quantity::whole(left.div_ceil(1000))));
+        let left = self.pass(gone);
         let pace = format!("{} {}/s", quantity::decimal(units_per_s), self.units);
         let p99 = p99_ns.map(|nanoseconds| format!("p99 {}", quantity::time(nanoseconds).together()));
         let parts = [left, Some(pace), p99];
         self.bar.set_message(parts.into_iter().flatten().collect::<Vec<_>>().join("  "));
+    }
+
+    /// Moves the bar on; what is left, in words, if anything is.
+    fn pass(&self, gone: Duration) -> Option<String> {
+        let total = self.bar.length().unwrap_or_default();
+        let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX).min(total);
+        self.bar.set_position(gone);
+        (gone < total).then(|| format!("{} s left", quantity::whole((total - gone).div_ceil(1000))))
     }
 
     /// Leaves the line to what comes next. Dropping it does the same.

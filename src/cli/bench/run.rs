@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -182,6 +183,7 @@ fn lead(plan: &Plan, board: &Board, mut meters: Meters, interruption: &Interrupt
     while board.now_ns() < window_begin_ns {
         let left = Duration::from_nanos(window_begin_ns.saturating_sub(board.now_ns()));
         thread::sleep(TICK.min(left));
+        progress.update_time(Duration::from_nanos(board.now_ns().saturating_sub(begin_ns)));
         if is_vain() {
             board.end_early(board.now_ns());
             return match board.problem() {
@@ -284,6 +286,7 @@ fn put_together(plan: &Plan, led: &Led, findings: Vec<Findings>) -> Outcome {
         },
         server,
         generator,
+        generator_cores: thread::available_parallelism().map_or(1, NonZero::get).min(plan.threads),
     }
 }
 
