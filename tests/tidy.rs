@@ -169,7 +169,8 @@ fn files_are_named_after_what_they_are() {
 
 #[test]
 fn every_dependency_says_why_it_is_there() {
-    let manifests = ["Cargo.toml", "fuzz/Cargo.toml"].map(|path| File::new(&top().join(path)));
+    let manifests = ["Cargo.toml", "fuzz/Cargo.toml", "benches/versus/Cargo.toml"]
+        .map(|path| File::new(&top().join(path)));
     assert_tidy(&manifests, |file| unexplained_dependencies(&file.text));
     let manifest = "[package]\nname = \"x\"\n[dependencies]\na = \"1\" # why\nb = \"1\"\nc = { version = \"1#2\" }\n\
                     [profile.release]\nlto = true\n[target.'cfg(unix)'.dependencies]\nd = \"1\" #\n";

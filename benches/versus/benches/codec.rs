@@ -1,0 +1,3 @@
+//! What does a frame cost, ours and theirs?
+
+fn main() {}
