@@ -1,3 +1,0 @@
-//! What does a frame cost, ours and theirs?
-
-fn main() {}
