@@ -39,15 +39,16 @@ impl Utf8Validator {
                 Err(_) => return Err(InvalidUtf8),
             }
         }
-        match simdutf8::compat::from_utf8(rest) {
+        let (whole, begun) = rest.split_at(rest.len() - begun_len(rest));
+        simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?;
+        match std::str::from_utf8(begun) {
             Ok(_) => Ok(()),
-            Err(error) if error.error_len().is_none() => {
-                let begun = &rest[error.valid_up_to()..];
+            Err(error) if error.error_len().is_some() => Err(InvalidUtf8),
+            Err(_) => {
                 self.pending[..begun.len()].copy_from_slice(begun);
                 self.pending_len = begun.len() as u8;
                 Ok(())
             }
-            Err(_) => Err(InvalidUtf8),
         }
     }
 
@@ -58,4 +59,19 @@ impl Utf8Validator {
     pub fn finish(self) -> Result<(), InvalidUtf8> {
         if self.pending_len == 0 { Ok(()) } else { Err(InvalidUtf8) }
     }
+}
+
+/// How many bytes at the end of `text` are of a character whose first byte asks for more than there are.
+fn begun_len(text: &[u8]) -> usize {
+    for (byte, len) in text.iter().rev().zip(1..=3) {
+        let needed = match byte {
+            0x80..=0xbf => continue,
+            0xf0.. => 4,
+            0xe0.. => 3,
+            0xc0.. => 2,
+            _ => 1,
+        };
+        return if len < needed { len } else { 0 };
+    }
+    0
 }
