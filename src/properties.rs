@@ -306,6 +306,8 @@ struct Transcript {
 /// However its input is cut, a connection does the same: the same events, the same bytes out, the same state, in both
 /// roles, from the handshake to the close, with or without a close of ours in between.
 ///
+/// Byte by byte, no message takes the short way that it takes when it is whole.
+///
 /// On the way: nothing follows a Close frame into `out`, `Closed` comes at most once, all input is consumed, and the
 /// memory held stays within twice what has come in, and a window if the peer may refer to earlier messages. The bytes
 /// begin with a [`Script`]; its switches choose the role (1), whether a handshake that succeeds comes first (2), whether

@@ -20,14 +20,14 @@
 use super::assembler::{self, Assembler};
 use super::client_handshake::{Answer, ClientRequest, Expectation};
 use super::close::{self, CloseCode, CloseReason};
-use super::decoder::{Decoded, FrameDecoder, Piece};
+use super::decoder::{self, Decoded, FrameDecoder, Piece};
 use super::deflate::{Context, Deflate, Deflater, Inflater, Window};
 use super::encoder;
 use super::error::{HandshakeError, ProtocolError};
-use super::frame::{Expected, FrameHeader, Opcode, Rsv};
+use super::frame::{Expected, FrameHeader, Opcode, Parse, Rsv};
 use super::handshake::{self, AcceptKey, Agreement, Method, Request};
 use super::head::{HeadKind, HeadReader};
-use super::mask::MaskingKey;
+use super::mask::{self, MaskingKey};
 use super::message::{Kind, Message, Payload};
 use super::response::{Response, Status};
 use super::time::Time;
@@ -315,6 +315,9 @@ impl Connection {
         now: Time,
         out: &mut Vec<u8>,
     ) -> Option<Event<'i>> {
+        if let Some(message) = self.lent_message(input, now) {
+            return Some(Event::Message(message));
+        }
         match self.step(input, now, out) {
             Step::Event(event) => event,
             Step::Inflate(Message { kind, payload }) => {
@@ -338,6 +341,9 @@ impl Connection {
         inflater: &'e mut Inflater,
         out: &mut Vec<u8>,
     ) -> Option<Event<'e>> {
+        if let Some(message) = self.lent_message(input, now) {
+            return Some(Event::Message(message));
+        }
         match self.step(input, now, out) {
             Step::Event(event) => event,
             Step::Inflate(Message { kind, payload }) => Some(match self.inflate(kind, &payload, inflater) {
@@ -373,7 +379,20 @@ impl Connection {
         Event::Closed(Closure::Failed(error))
     }
 
+    /// The way that almost all messages take, short for speed: see [`Open::lent_message`].
+    #[inline]
+    fn lent_message<'i>(&mut self, input: &mut &'i mut [u8], now: Time) -> Option<Message<'i>> {
+        let State::Open(open) = &mut self.state else { return None };
+        let message = open.lent_message(input, &self.limits, &self.role)?;
+        self.heard = now;
+        self.quiet_since = now;
+        Some(message)
+    }
+
     /// Consumes input up to the next event, or to a message that is still to be inflated.
+    ///
+    /// It is not inlined, so that its many large results do not make the way of a lent message one through memory.
+    #[inline(never)]
     fn step<'i>(&mut self, input: &mut &'i mut [u8], now: Time, out: &mut Vec<u8>) -> Step<'i> {
         Step::Event(match &mut self.state {
             State::Open(open) => {
@@ -839,6 +858,48 @@ impl Connecting {
 }
 
 impl Open {
+    /// Reads a message that came in one frame, whole in this input, and not compressed.
+    ///
+    /// `None`, and nothing is consumed, if it is anything else that comes next, or if anything is wrong with it: what to do
+    /// then is decided by [`read_frames`](Self::read_frames), which would make the same of this message, too.
+    #[inline]
+    fn lent_message<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        limits: &Limits,
+        role: &Role,
+    ) -> Option<Message<'i>> {
+        let is_in_message = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.message.is_some());
+        if is_in_message || !self.decoder.is_between_frames() {
+            return None;
+        }
+        let Ok(Parse::Complete((header, header_len))) = FrameHeader::parse(input) else { return None };
+        let kind = match header.opcode {
+            Opcode::Text => Kind::Text,
+            Opcode::Binary => Kind::Binary,
+            _ => return None,
+        };
+        let payload_len = usize::try_from(header.payload_len).ok()?;
+        let fits = payload_len <= limits.message_bytes_max && payload_len <= input.len() - header_len;
+        if !fits || !header.fin || header.check(role.expected(false, false)).is_err() {
+            return None;
+        }
+        let bytes = &mut input[header_len..header_len + payload_len];
+        if let Some(key) = header.masking_key {
+            mask::apply(key, bytes, 0);
+        }
+        if kind == Kind::Text && simdutf8::basic::from_utf8(bytes).is_err() {
+            // As it was, for whom it is left to.
+            if let Some(key) = header.masking_key {
+                mask::apply(key, bytes, 0);
+            }
+            return None;
+        }
+        self.compressed = false;
+        decoder::split_front(input, header_len);
+        Some(Message { kind, payload: Payload::Lent(decoder::split_front(input, payload_len)) })
+    }
+
     /// Reads frames until a message is whole or the peer's Close frame came.
     fn read_frames<'i>(
         &mut self,

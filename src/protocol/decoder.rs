@@ -129,6 +129,12 @@ impl FrameDecoder {
         }
     }
 
+    /// Whether the next byte begins a frame.
+    #[inline]
+    pub(super) fn is_between_frames(&self) -> bool {
+        matches!(self.progress, Progress::Header { begun_len: 0, .. })
+    }
+
     #[inline]
     fn begin<'i>(&mut self, header: FrameHeader) -> Decoded<'i> {
         let FrameHeader { fin, opcode, masking_key, payload_len, .. } = header;
@@ -139,7 +145,7 @@ impl FrameDecoder {
 
 /// Takes `len` bytes from the front of `input`.
 #[inline]
-fn split_front<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
+pub(super) fn split_front<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
     let (front, rest) = mem::take(input).split_at_mut(len);
     *input = rest;
     front
