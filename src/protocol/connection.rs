@@ -31,6 +31,7 @@ use super::mask::{self, MaskingKey};
 use super::message::{Kind, Message, Payload};
 use super::response::{Response, Status};
 use super::time::Time;
+use super::utf8;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits, OWN_BYTES_MARK};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
@@ -888,7 +889,7 @@ impl Open {
         if let Some(key) = header.masking_key {
             mask::apply(key, bytes, 0);
         }
-        if kind == Kind::Text && simdutf8::basic::from_utf8(bytes).is_err() {
+        if kind == Kind::Text && !utf8::is_utf8(bytes) {
             // As it was, for whom it is left to.
             if let Some(key) = header.masking_key {
                 mask::apply(key, bytes, 0);
@@ -960,8 +961,8 @@ impl Open {
             _ => Kind::Binary,
         };
         if first && last && fin && opcode != Opcode::Continuation {
-            if kind == Kind::Text && !self.compressed {
-                simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::TextNotUtf8)?;
+            if kind == Kind::Text && !self.compressed && !utf8::is_utf8(bytes) {
+                return Err(ProtocolError::TextNotUtf8);
             }
             return Ok(Some(Message { kind, payload: Payload::Lent(bytes) }));
         }

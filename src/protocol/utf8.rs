@@ -5,6 +5,15 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct InvalidUtf8;
 
+/// Below this many bytes simdutf8 leaves a text to the standard library, which looks at each byte for itself.
+const VECTOR_FROM_BYTES: usize = 64;
+
+/// Whether a text that is whole is UTF-8.
+#[inline]
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    (text.len() < VECTOR_FROM_BYTES && text.is_ascii()) || simdutf8::basic::from_utf8(text).is_ok()
+}
+
 /// Validates text that comes in pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Utf8Validator {
@@ -40,7 +49,9 @@ impl Utf8Validator {
             }
         }
         let (whole, begun) = rest.split_at(rest.len() - begun_len(rest));
-        simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?;
+        if !is_utf8(whole) {
+            return Err(InvalidUtf8);
+        }
         match std::str::from_utf8(begun) {
             Ok(_) => Ok(()),
             Err(error) if error.error_len().is_some() => Err(InvalidUtf8),
