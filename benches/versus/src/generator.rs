@@ -108,6 +108,7 @@ fn fanwire_arguments(order: Order) -> Vec<String> {
     };
     let path = if matches!(load, Load::Echo { .. }) { "echo" } else { "ws" };
     line.insert(1, format!("ws://127.0.0.1:{port}/{path}"));
+    line.insert(0, "bench".to_owned());
     let common = [
         ("--warmup", warmup_s.to_string()),
         ("--duration", window_s.to_string()),
@@ -222,12 +223,12 @@ mod tests {
         let line = Generator::Fanwire(PathBuf::new()).arguments(order(BROADCAST)).join(" ");
         assert_eq!(
             line,
-            "broadcast ws://127.0.0.1:7000/ws --connections 1000 --publishers 10 --window 8 --payload 512 \
+            "bench broadcast ws://127.0.0.1:7000/ws --connections 1000 --publishers 10 --window 8 --payload 512 \
              --drain 10 --warmup 1 --duration 4 --threads 1 --pid 42 --json"
         );
         let echo = Load::Echo { connections: 16, window: 1, payload_bytes: 65536, is_binary: true };
         let line = Generator::Fanwire(PathBuf::new()).arguments(order(echo)).join(" ");
-        assert!(line.starts_with("echo ws://127.0.0.1:7000/echo --connections 16 "), "{line}");
+        assert!(line.starts_with("bench echo ws://127.0.0.1:7000/echo --connections 16 "), "{line}");
         assert!(line.contains(" --binary "), "{line}");
     }
 

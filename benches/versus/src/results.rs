@@ -44,7 +44,7 @@ pub(crate) struct Finding {
     measurements: Vec<Measurement>,
     /// For the table: what a reader must know to read the figures.
     pub(crate) notes: Vec<String>,
-    /// For the table: all that was lost or in a wrong order, in any trial.
+    /// For the table: all that was lost or in a wrong order, in any trial, and trials that failed altogether.
     pub(crate) faults: Vec<(&'static str, u64)>,
 }
 
@@ -77,6 +77,9 @@ impl Finding {
         }
 
         let mut faults: Vec<(&'static str, u64)> = Vec::new();
+        if !failures.is_empty() {
+            faults.push(("failed", failures.len() as u64));
+        }
         for (name, count) in good().flat_map(|(_, measurement)| measurement.faults.named()) {
             match faults.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, sum)) => *sum += count,
@@ -234,5 +237,6 @@ pub(crate) mod tests {
         let finding = finding(&[trial("echo-32", Server::Fanwire, 1, 100.0), failed]);
         assert_eq!(finding.speed().map(|speed| speed.min), Some(100.0));
         assert_eq!(finding.notes, ["1 of 2 runs failed: it did not start"]);
+        assert_eq!(finding.faults, [("failed", 1)]);
     }
 }

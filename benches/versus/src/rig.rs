@@ -26,7 +26,7 @@ const START_MAX: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_millis(200);
 
 /// What a generator may take longer than it was told to measure: to connect, and to wait for what is late.
-const GENERATOR_EXTRA_MAX: Duration = Duration::from_mins(1);
+const GENERATOR_EXTRA_MAX: Duration = Duration::from_mins(2);
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -81,12 +81,12 @@ impl Rig {
         let other_cores = after.others_since(before) / began.elapsed().as_secs_f64();
 
         if let Ok(Some(status)) = server.0.try_wait() {
-            return Err(format!("the server ended with {status}: {}", last_line(&self.log())));
+            return Err(format!("the server ended with {status}: {}", complaint_of(&self.log())));
         }
         let (status, printed, complaint) = ended?;
         // What is wrong with the server is in the result, and the exit code may say so too.
         let result = self.generator.measurement(&printed);
-        let said = || format!("the generator ended with {status}: {}", last_line(&complaint));
+        let said = || format!("the generator ended with {status}: {}", complaint_of(&complaint));
         let measurement = result.map_err(|error| if status.success() { error } else { said() })?;
         Ok((measurement, other_cores))
     }
@@ -105,10 +105,10 @@ impl Rig {
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if let Ok(Some(status)) = server.0.try_wait() {
-                return Err(format!("the server does not start: {status}, {}", last_line(&self.log())));
+                return Err(format!("the server does not start: {status}, {}", complaint_of(&self.log())));
             }
             if begun.elapsed() > START_MAX {
-                return Err(format!("the server does not listen: {}", last_line(&self.log())));
+                return Err(format!("the server does not listen: {}", complaint_of(&self.log())));
             }
             thread::sleep(POLL);
         }
@@ -177,9 +177,10 @@ fn listen(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// What a program that fails says last.
-fn last_line(text: &str) -> &str {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing")
+/// Of what a program that fails says, the line that calls itself an error, or else the last one.
+fn complaint_of(text: &str) -> &str {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().find(|line| line.starts_with("error")).or(lines().last()).unwrap_or("it said nothing")
 }
 
 #[cfg(test)]
@@ -213,8 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_that_is_not_empty_says_what_is_wrong() {
-        assert_eq!(last_line("begin\nbad port \n\n"), "bad port");
-        assert_eq!(last_line("\n"), "it said nothing");
+    fn of_what_a_program_says_the_error_counts_or_else_the_last_line() {
+        assert_eq!(complaint_of("error: no such option\n\nFor more, try --help.\n"), "error: no such option");
+        assert_eq!(complaint_of("begin\nbad port \n\n"), "bad port");
+        assert_eq!(complaint_of("\n"), "it said nothing");
     }
 }

@@ -7,6 +7,7 @@ use crate::record::Session;
 use crate::results::{self, Finding, Results, Spread};
 use crate::server::Server;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// All that there is to say about the results of some sessions.
 pub(crate) fn report(sessions: &[Session], results: &Results) -> String {
@@ -41,7 +42,8 @@ fn preface(session: &Session) -> String {
 fn overview(results: &Results) -> String {
     let servers: Vec<_> = Server::PEERS.into_iter().filter(|server| is_anywhere(*server, results)).collect();
     let names = servers.iter().map(|server| server.name().to_owned());
-    let mut table = Table::new(["case".to_owned(), "fanwire".to_owned()].into_iter().chain(names), 1);
+    let mut table =
+        Table::new(["case".to_owned(), "fanwire".to_owned()].into_iter().chain(names), 1..2 + servers.len());
     for (case, findings) in &results.cases {
         let merit = case.load.merit();
         let ours = results::of(findings, Server::Fanwire).and_then(|finding| finding.merit(merit));
@@ -90,7 +92,7 @@ fn amount(merit: Merit, value: f64) -> String {
 // ---- The bars ---------------------------------------------------------------------------------------------------
 
 fn bars(results: &Results) -> String {
-    let mut table = Table::new(["case", "asked of fanwire", "found", "verdict"].map(str::to_owned), 3);
+    let mut table = Table::new(["case", "asked of fanwire", "found", "verdict"].map(str::to_owned), 2..3);
     for (case, findings) in &results.cases {
         for bar in case.bars.iter().filter(|bar| results::of(findings, bar.of).is_some()) {
             let mut title = case.title.to_owned();
@@ -162,7 +164,9 @@ fn details(case: &Case, findings: &[Finding]) -> String {
     }
     columns.extend(["wrong", "notes"].map(str::to_owned));
 
-    let mut table = Table::new(columns, 1);
+    // The last two columns are words.
+    let numbers = 1..columns.len() - 2;
+    let mut table = Table::new(columns, numbers);
     for finding in findings {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         let theirs = finding.merit(merit);
@@ -204,11 +208,11 @@ struct Table {
 }
 
 impl Table {
-    /// From column `first_number` on, cells are numbers and stand at the right.
-    fn new(columns: impl IntoIterator<Item = String>, first_number: usize) -> Self {
+    /// The cells of these columns are numbers and stand at the right.
+    fn new(columns: impl IntoIterator<Item = String>, numbers: Range<usize>) -> Self {
         let columns: Vec<_> = columns.into_iter().collect();
         let rules =
-            (0..columns.len()).map(|index| if index < first_number { "---" } else { "---:" }.to_owned());
+            (0..columns.len()).map(|index| if numbers.contains(&index) { "---:" } else { "---" }.to_owned());
         let rules: Vec<_> = rules.collect();
         let mut table = Self { text: String::new() };
         table.row(columns);
@@ -323,7 +327,9 @@ mod tests {
             Trial { result: Err("exit | code\n1".to_owned()), ..trial("echo-32", Server::Bun, 1, 1.0) };
         let text = report(&[], &Results::new(&[failed]));
         assert!(
-            text.contains("| bun | – | – | – | – | – | – | – | 0 | 1 of 1 runs failed: exit / code 1 |"),
+            text.contains(
+                "| bun | – | – | – | – | – | – | – | 1 failed | 1 of 1 runs failed: exit / code 1 |"
+            ),
             "{text}"
         );
     }
