@@ -180,7 +180,7 @@ fn listen(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 /// Of what a program that fails says, the line that calls itself an error, or else the last one.
 fn complaint_of(text: &str) -> &str {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines().find(|line| line.starts_with("error")).or(lines().last()).unwrap_or("it said nothing")
+    lines().find(|line| line.starts_with("error")).or(lines().next_back()).unwrap_or("it said nothing")
 }
 
 #[cfg(test)]
