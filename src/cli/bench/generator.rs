@@ -298,7 +298,7 @@ impl<'r> Generator<'r> {
         }
         for slot in &mut self.slots {
             if let Some(peer) = slot.peer.take() {
-                peer.reset(self.poll.registry());
+                peer.reset();
             }
         }
         let stalls = self.traffic.as_ref().map_or(0, Traffic::stalls);
@@ -365,7 +365,7 @@ impl<'r> Generator<'r> {
         let peer = self.slots[index].peer.take();
         let was_accepted = peer.as_ref().is_some_and(Peer::was_accepted);
         if let Some(peer) = peer {
-            peer.reset(self.poll.registry());
+            peer.reset();
         }
         let board = self.board;
         if self.plan.mode == Mode::Connect {

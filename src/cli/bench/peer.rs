@@ -216,11 +216,9 @@ impl Peer {
 
     /// Ends the TCP connection at once. Closed in order, it would keep its port in `TIME_WAIT` for a minute, and after
     /// 28,000 handshakes there would be no port for the next.
-    pub(super) fn reset(self, registry: &Registry) {
-        let Peer { mut socket, .. } = self;
-        // If it fails, the port waits for a minute.
-        let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-        let _ = registry.deregister(&mut socket);
+    pub(super) fn reset(self) {
+        // If it fails, the port waits for a minute. Closing the socket takes it out of the poll.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 }
 
