@@ -429,7 +429,7 @@ impl Conversation {
                         held = Some(connection.accept(self.agreement.clone(), Time(0), out));
                         self.opened_at = Some(out.len());
                     }
-                    Seen::Requested(request)
+                    Seen::Requested(*request)
                 }
                 Event::Accepted(agreement) => {
                     self.opened_at = Some(out.len());
@@ -619,7 +619,7 @@ fn requested_with(headers: &[u8]) -> Option<Request> {
     let mut head = [&REQUEST[..REQUEST.len() - 2], headers, b"\r\n"].concat();
     let mut server = Connection::server(law_limits(), Time(0));
     match server.next_event(&mut head.as_mut_slice(), Time(0), &mut Vec::new()) {
-        Some(Event::Requested(request)) => Some(request),
+        Some(Event::Requested(request)) => Some(*request),
         Some(Event::Closed(Closure::Refused(_))) => None,
         other => panic!("{other:?}"),
     }
@@ -944,7 +944,7 @@ fn hear_messages(
 /// An event that has left its input.
 fn seen(event: Event<'_>) -> Seen {
     match event {
-        Event::Requested(request) => Seen::Requested(request),
+        Event::Requested(request) => Seen::Requested(*request),
         Event::Accepted(agreement) => Seen::Accepted(agreement),
         Event::Message(message) => Seen::Message(message.kind, message.payload.into_vec()),
         Event::Closed(closure) => Seen::Closed(closure),

@@ -41,8 +41,9 @@ use std::sync::Arc;
 /// What comes out of a connection. Pings are answered and Pongs taken note of without an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'i> {
-    /// Server role: a whole request head came. Answer it with [`Connection::accept`] or [`Connection::respond`].
-    Requested(Request),
+    /// Server role: a whole request head came. Answer it with [`Connection::accept`] or [`Connection::respond`]. Boxed,
+    /// because it comes once, and an event is as large as its largest kind.
+    Requested(Box<Request>),
     /// Client role: the server's 101 was right, and the connection is open.
     Accepted(Agreement),
     /// A message came.
@@ -437,7 +438,7 @@ impl Connection {
                     }
                 };
                 self.state = State::Awaiting(Box::new(awaiting));
-                Some(Event::Requested(request))
+                Some(Event::Requested(Box::new(request)))
             }
             State::Connecting(connecting) => match connecting.read_response(input) {
                 Ok(None | Some(Answer::Interim)) => None,

@@ -24,7 +24,7 @@ pub(crate) enum Seen {
 impl From<Event<'_>> for Seen {
     fn from(event: Event<'_>) -> Seen {
         match event {
-            Event::Requested(request) => Seen::Requested(request),
+            Event::Requested(request) => Seen::Requested(*request),
             Event::Accepted(agreement) => Seen::Accepted(agreement),
             Event::Message(message) => match message.kind {
                 Kind::Text => {
