@@ -336,6 +336,7 @@ impl Connection {
 
     /// The same with an inflater to be used again, of whatever connections: a message that came compressed is lent from
     /// there.
+    #[inline]
     pub fn next_event_inflating<'e, 'i: 'e>(
         &mut self,
         input: &mut &'i mut [u8],
@@ -343,9 +344,21 @@ impl Connection {
         inflater: &'e mut Inflater,
         out: &mut Vec<u8>,
     ) -> Option<Event<'e>> {
-        if let Some(message) = self.lent_message(input, now) {
-            return Some(Event::Message(message));
+        match self.lent_message(input, now) {
+            Some(message) => Some(Event::Message(message)),
+            None => self.step_inflating(input, now, inflater, out),
         }
+    }
+
+    /// It is not inlined, as [`step`](Self::step) is not.
+    #[inline(never)]
+    fn step_inflating<'e, 'i: 'e>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        now: Time,
+        inflater: &'e mut Inflater,
+        out: &mut Vec<u8>,
+    ) -> Option<Event<'e>> {
         match self.step(input, now, out) {
             Step::Event(event) => event,
             Step::Inflate(Message { kind, payload }) => Some(match self.inflate(kind, &payload, inflater) {
@@ -382,7 +395,8 @@ impl Connection {
     }
 
     /// The way that almost all messages take, short for speed: see [`Open::lent_message`].
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
     fn lent_message<'i>(&mut self, input: &mut &'i mut [u8], now: Time) -> Option<Message<'i>> {
         let State::Open(open) = &mut self.state else { return None };
         let message = open.lent_message(input, &self.limits, &self.role)?;
@@ -646,6 +660,7 @@ impl Connection {
     }
 
     /// The same, compressed if that was agreed to and is worth it ([`Compressing`](super::Compressing)).
+    #[inline]
     pub fn send_deflated(
         &mut self,
         kind: Kind,
@@ -864,7 +879,8 @@ impl Open {
     ///
     /// `None`, and nothing is consumed, if it is anything else that comes next, or if anything is wrong with it: what to do
     /// then is decided by [`read_frames`](Self::read_frames), which would make the same of this message, too.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
     fn lent_message<'i>(
         &mut self,
         input: &mut &'i mut [u8],
@@ -875,15 +891,11 @@ impl Open {
         if is_in_message || !self.decoder.is_between_frames() {
             return None;
         }
+        let kind = FrameHeader::whole_message(*input.first()?)?;
         let Ok(Parse::Complete((header, header_len))) = FrameHeader::parse(input) else { return None };
-        let kind = match header.opcode {
-            Opcode::Text => Kind::Text,
-            Opcode::Binary => Kind::Binary,
-            _ => return None,
-        };
         let payload_len = usize::try_from(header.payload_len).ok()?;
         let fits = payload_len <= limits.message_bytes_max && payload_len <= input.len() - header_len;
-        if !fits || !header.fin || header.check(role.expected(false, false)).is_err() {
+        if !fits || header.masking_key.is_some() != role.expected(false, false).masked {
             return None;
         }
         let bytes = &mut input[header_len..header_len + payload_len];

@@ -167,6 +167,18 @@ impl FrameHeader {
     /// Bytes of the longest header: two, a length of eight, a key of four.
     pub const LEN_MAX: usize = 14;
 
+    /// The kind of the message, if a frame with this first byte is all of one, as it is: FIN and no reserved bit is set.
+    #[inline]
+    pub(super) const fn whole_message(first: u8) -> Option<Kind> {
+        const TEXT: u8 = FIN | Opcode::Text.bits();
+        const BINARY: u8 = FIN | Opcode::Binary.bits();
+        match first {
+            TEXT => Some(Kind::Text),
+            BINARY => Some(Kind::Binary),
+            _ => None,
+        }
+    }
+
     /// Reads the header that `bytes` begin with, and how many bytes it has.
     ///
     /// If it errs or completes on some bytes, it does the same on those bytes and any that follow.
