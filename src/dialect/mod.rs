@@ -4,9 +4,10 @@
 //! channels. Which one a client speaks is chosen at its opening handshake, by the path. None of them is a
 //! subprotocol, so none that a client offers is agreed to (RFC 6455 §4.2.2).
 
-pub(crate) mod echo;
-pub(crate) mod relay;
+mod echo;
+mod relay;
 
+use crate::config::PayloadPolicy;
 use crate::protocol::Kind;
 
 /// The dialect of one client.
@@ -16,6 +17,24 @@ pub(crate) enum Dialect {
     Relay,
     /// Every message goes back to its sender.
     Echo,
+}
+
+impl Dialect {
+    /// Reads one message, under `policy` if it is to be published. `scratch` is where an answer is written that is not
+    /// the message itself; what was in it is gone.
+    #[inline]
+    pub(crate) fn read<'m>(
+        self,
+        policy: PayloadPolicy,
+        kind: Kind,
+        payload: &'m [u8],
+        scratch: &'m mut Vec<u8>,
+    ) -> Command<'m> {
+        match self {
+            Dialect::Relay => relay::read(policy, kind, payload, scratch),
+            Dialect::Echo => echo::read(kind, payload),
+        }
+    }
 }
 
 /// What a client's message asks for.

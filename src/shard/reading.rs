@@ -5,12 +5,12 @@ use super::client::Client;
 use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
-use crate::dialect::{Command, Dialect, echo, relay};
+use crate::dialect::{Command, Dialect};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
-    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Message, Request, Response, Status, Time,
-    Timeout, Wants,
+    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Kind, Message, Request, Response, Status,
+    Time, Timeout, Wants,
 };
 use std::mem;
 
@@ -157,9 +157,10 @@ impl Shard {
         now: Time,
     ) -> usize {
         let read = input.len();
-        let mut said = 0;
+        let (mut messages, mut said) = (0, 0);
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
+        let mut scratch = mem::take(&mut self.scratch);
         while let Some(client) = self.clients.get_mut(key) {
             if said > budget_bytes && !input.is_empty() && client.connection.deflate().is_some() {
                 client.connection.hold(input);
@@ -168,8 +169,19 @@ impl Shard {
             }
             match client.connection.next_event_inflating(&mut input, now, &mut inflater, &mut replies) {
                 Some(Event::Message(message)) => {
+                    messages += 1;
                     said += message.payload.len();
-                    self.say(key, &message, &mut replies);
+                    let Message { kind, payload } = &message;
+                    match client.dialect.read(self.place.config.payload, *kind, payload, &mut scratch) {
+                        Command::Reply { kind, payload } => {
+                            client.connection.send_deflated(kind, payload, &mut self.deflater, &mut replies);
+                        }
+                        Command::Reject { error } => {
+                            self.counters.messages_rejected.add(1);
+                            client.connection.send(Kind::Text, error, &mut replies);
+                        }
+                        Command::Publish { kind, payload } => self.publish_from(key, kind, payload),
+                    }
                 }
                 Some(Event::Requested(request)) => self.answer(key, &request, now, &mut replies),
                 Some(Event::Closed(closure)) => self.note_closure(key, &closure),
@@ -184,58 +196,33 @@ impl Shard {
             }
         }
         self.inflater = inflater;
+        self.scratch = scratch;
+        self.counters.messages_received.add(messages);
+        self.counters.message_bytes_received.add(said as u64);
         self.reply(key, &mut replies);
         self.replies = replies;
         self.settle(key, now);
         said.max(read)
     }
 
-    /// A client says something.
-    fn say(&mut self, key: ClientKey, message: &Message<'_>, replies: &mut Vec<u8>) {
-        self.counters.messages_received.add(1);
-        self.counters.message_bytes_received.add(message.payload.len() as u64);
-        let Some(client) = self.clients.get(key) else { return };
-        let mut scratch = mem::take(&mut self.scratch);
-        let command = match client.dialect {
-            Dialect::Relay => {
-                relay::read(self.place.config.payload, message.kind, &message.payload, &mut scratch)
-            }
-            Dialect::Echo => echo::read(message.kind, &message.payload),
+    /// A client publishes in its channel.
+    fn publish_from(&mut self, key: ClientKey, kind: Kind, payload: &[u8]) {
+        let membership = self.clients.get(key).and_then(|client| client.membership);
+        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
+        let Some((Interest::Standing(home), home_shard)) =
+            channel.map(|channel| (&channel.interest, channel.home_shard))
+        else {
+            self.counters.publications_homeless.add(1);
+            return;
         };
-        self.obey(key, &command, replies);
-        self.scratch = scratch;
-    }
-
-    /// Does what a client's message asks for.
-    fn obey(&mut self, key: ClientKey, command: &Command<'_>, replies: &mut Vec<u8>) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        match *command {
-            Command::Reply { kind, payload } => {
-                client.connection.send_deflated(kind, payload, &mut self.deflater, replies);
-            }
-            Command::Reject { error } => {
-                self.counters.messages_rejected.add(1);
-                client.connection.send(crate::protocol::Kind::Text, error, replies);
-            }
-            Command::Publish { kind, payload } => {
-                let channel =
-                    client.membership.and_then(|membership| self.subscriptions.get(membership.channel));
-                let Some((Interest::Standing(home), home_shard)) =
-                    channel.map(|channel| (&channel.interest, channel.home_shard))
-                else {
-                    self.counters.publications_homeless.add(1);
-                    return;
-                };
-                if home_shard == self.place.id {
-                    let (home, origin) = (*home, Origin { shard: self.place.id, client: key });
-                    self.publish(home, origin, kind, payload);
-                } else {
-                    let batch = &mut self.outgoing[usize::from(home_shard.0)];
-                    let payload_len = payload.len() as u32;
-                    batch.mail.push(Mail::Publish { home: *home, client: key, kind, payload_len });
-                    batch.payloads.extend_from_slice(payload);
-                }
-            }
+        if home_shard == self.place.id {
+            let (home, origin) = (*home, Origin { shard: self.place.id, client: key });
+            self.publish(home, origin, kind, payload);
+        } else {
+            let batch = &mut self.outgoing[usize::from(home_shard.0)];
+            let payload_len = payload.len() as u32;
+            batch.mail.push(Mail::Publish { home: *home, client: key, kind, payload_len });
+            batch.payloads.extend_from_slice(payload);
         }
     }
 
