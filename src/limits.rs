@@ -164,11 +164,15 @@ pub const EXPIRIES_PER_TURN_MAX: usize = 1024;
 /// Slices handed to one vectored write; Linux takes 1,024, few are ever needed.
 pub const SLICES_PER_WRITE_MAX: usize = 64;
 
-/// Boxes for clients' own bytes that a shard keeps to use again, and the bytes that each may hold on to.
-pub const SPARES_MAX: usize = 64;
+/// Boxes for clients' own bytes that a shard keeps to use again: as many clients as may be answered in a turn without
+/// any memory being asked for.
+pub const SPARES_MAX: usize = 1024;
 
-/// See [`SPARES_MAX`]: 16 MiB a worker at the very most.
+/// Bytes that each of them may hold on to.
 pub const SPARE_BYTES_MAX: usize = SCRATCH_BYTES;
+
+/// Bytes that all of them together, of one worker, may hold on to.
+pub const SPARES_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes in a shard's mailbox from which on no one who posts to it reads sockets. Posting itself never fails.
 pub const MAILBOX_BYTES_MARK: usize = 8 << 20;

@@ -23,6 +23,7 @@ mod outbox;
 mod reading;
 mod rendering;
 mod route;
+mod spares;
 mod subscribing;
 mod writing;
 
@@ -38,7 +39,7 @@ use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
 use mail::Batch;
-use outbox::Own;
+use spares::Spares;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use writing::Laps;
@@ -110,8 +111,7 @@ pub struct Shard {
     /// What a dialect answers when that is not the message itself.
     scratch: Vec<u8>,
     /// Boxes for clients' own bytes, to be used again.
-    #[expect(clippy::vec_box, reason = "they move between here and an Option<Box> in each client")]
-    spares: Vec<Box<Own>>,
+    spares: Spares,
 }
 
 impl Shard {
@@ -144,7 +144,7 @@ impl Shard {
             deflater: rendering::deflater(&place.config.deflate),
             replies: Vec::new(),
             scratch: Vec::new(),
-            spares: Vec::new(),
+            spares: Spares::default(),
             place,
         }
     }
@@ -254,8 +254,7 @@ impl Shard {
         assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
         assert!(turned_away <= limits::REFUSALS_MAX);
         assert!(self.replies.is_empty());
-        assert!(self.spares.len() <= limits::SPARES_MAX);
-        assert!(self.spares.iter().all(|spare| spare.capacity() <= limits::SPARE_BYTES_MAX));
+        self.spares.check_invariants();
         self.laps.check_invariants(&self.subscriptions);
     }
 }

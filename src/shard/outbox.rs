@@ -52,6 +52,12 @@ impl Own {
         self.rest.as_ref().map_or(&[], FrameRest::as_slice)
     }
 
+    /// Nothing, with memory for this many bytes.
+    #[cfg(test)]
+    pub(super) fn with_capacity(capacity: usize) -> Own {
+        Own { bytes: Vec::with_capacity(capacity), ..Own::default() }
+    }
+
     /// Bytes of memory that it keeps when it is empty.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()

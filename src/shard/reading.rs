@@ -289,7 +289,7 @@ impl Shard {
             self.seal_client(key, replies);
         } else if !replies.is_empty() {
             let spares = &mut self.spares;
-            client.outbox.push(replies, || spares.pop().unwrap_or_default());
+            client.outbox.push(replies, || spares.take());
             self.list_writable(key);
         }
     }

@@ -9,7 +9,7 @@
 
 use super::Shard;
 use super::client::Client;
-use super::outbox::{Plan, Slices, View, Written};
+use super::outbox::{Own, Plan, Slices, View, Written};
 use crate::hub::{Channel, ClientKey, Membership, Subscriptions};
 use crate::limits;
 use crate::protocol::{CloseCode, Time, Wants};
@@ -256,10 +256,8 @@ impl Shard {
     }
 
     /// A client's own bytes have all been written: it may be read again, and answered.
-    fn own_bytes_gone(&mut self, key: ClientKey, spare: Box<super::Own>) {
-        if self.spares.len() < limits::SPARES_MAX && spare.capacity() <= limits::SPARE_BYTES_MAX {
-            self.spares.push(spare);
-        }
+    fn own_bytes_gone(&mut self, key: ClientKey, spare: Box<Own>) {
+        self.spares.keep(spare);
         let mut late_pong = mem::take(&mut self.replies);
         if let Some(client) = self.clients.get_mut(key)
             && !client.outbox.is_sealed()
@@ -314,7 +312,7 @@ impl Shard {
             Some(View { log: &self.subscriptions.get(channel)?.log, cursor, without: None })
         });
         let spares = &mut self.spares;
-        client.outbox.seal(view, last, || spares.pop().unwrap_or_default());
+        client.outbox.seal(view, last, || spares.take());
         self.leave(key);
         self.list_writable(key);
     }
