@@ -181,12 +181,14 @@ fn wsload_measurement(printed: &Value) -> Measurement {
     Measurement {
         connections: count("conns").max(count("slots")),
         units_per_s: speeds.into_iter().find_map(number).unwrap_or(0.0),
+        publications_per_s: 0.0,
         payload_mb_per_s: number("mb_s").unwrap_or(0.0),
         latency_us: latency,
         server: ServerUsage {
             cores: number("srv_util").unwrap_or(0.0),
             cpu_us_per_unit: number("srv_cpu_s_per_million"),
             resident_before_bytes: number("rss_before").unwrap_or(0.0),
+            resident_bytes: number("srv_rss_kb").map_or(0.0, |kib| kib * 1024.0),
             bytes_per_connection: number("bytes_per_conn"),
         },
         generator: GeneratorUsage { cores: number("gen_util").unwrap_or(0.0) },

@@ -18,13 +18,14 @@ mod measurement;
 mod record;
 mod results;
 mod rig;
+mod scale;
 mod server;
 mod table;
 mod workshop;
 
 use case::{CASES, Case};
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 use generator::Generator;
 use load::Load;
 use record::{Record, Session, Trial};
@@ -47,7 +48,10 @@ const IDLE_S: f64 = 10.0;
 
 /// Compares fanwire with other WebSocket servers, side by side over loopback
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Cases to run [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(CASES.iter().map(|case| case.name)))]
     cases: Vec<String>,
@@ -83,9 +87,20 @@ struct Arguments {
     render: Vec<PathBuf>,
 }
 
+/// What is not a comparison.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Measures fanwire alone, from few to many: subscribers, channels, workers
+    Scale(scale::Arguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let report = if arguments.render.is_empty() { compare(&arguments) } else { render(&arguments.render) };
+    let report = match &arguments.other {
+        Some(Other::Scale(arguments)) => scale::report(arguments),
+        None if arguments.render.is_empty() => compare(&arguments),
+        None => render(&arguments.render),
+    };
     match report {
         Ok(report) => {
             println!("{report}");
@@ -100,17 +115,7 @@ fn main() -> ExitCode {
 
 /// The tables of kept results.
 fn render(files: &[PathBuf]) -> Result<String, String> {
-    let (mut sessions, mut trials) = (Vec::new(), Vec::new());
-    for file in files {
-        let said = |error: String| format!("{}: {error}", file.display());
-        let text = fs::read_to_string(file).map_err(|error| said(error.to_string()))?;
-        for record in record::read(&text).map_err(said)? {
-            match record {
-                Record::Session(session) => sessions.push(session),
-                Record::Trial(trial) => trials.push(trial),
-            }
-        }
-    }
+    let (sessions, trials) = record::kept(files)?;
     Ok(table::report(&sessions, &Results::new(&trials)))
 }
 
@@ -154,7 +159,7 @@ fn compare(arguments: &Arguments) -> Result<String, String> {
     let begun = Instant::now();
     let mut trials = Vec::new();
     for (index, (run, case, program)) in schedule.iter().enumerate() {
-        let trial = undisturbed(&mut rig, *run, case, program);
+        let trial = undisturbed(&mut rig, *run, case.name, case.load, program);
         tell(&trial, index + 1, schedule.len(), begun.elapsed());
         keep(&file, &Record::Trial(trial.clone()))?;
         trials.push(trial);
@@ -226,20 +231,16 @@ fn minutes(schedule: &[Step<'_>], arguments: &Arguments) -> u64 {
 }
 
 /// Measures once, and again if other processes used too much of the machine.
-fn undisturbed(rig: &mut Rig, run: u32, case: &Case, program: &Program) -> Trial {
+fn undisturbed(rig: &mut Rig, run: u32, case: &str, load: Load, program: &Program) -> Trial {
     let mut repeats = 0;
     loop {
-        let measured = rig.measure(program, case.load);
+        let measured = rig.measure(program, load);
         let other_cores = measured.as_ref().map_or(0.0, |(_, other_cores)| *other_cores);
         if other_cores <= OTHER_CORES_MAX || repeats == REPEATS_MAX {
             let result = measured.map(|(measurement, _)| measurement);
-            return Trial { run, case: case.name.to_owned(), server: program.server, other_cores, result };
+            return Trial { run, case: case.to_owned(), server: program.server, other_cores, result };
         }
-        eprintln!(
-            "other processes used {other_cores:.2} cores: {} {} again",
-            case.name,
-            program.server.name()
-        );
+        eprintln!("other processes used {other_cores:.2} cores: {case} {} again", program.server.name());
         repeats += 1;
     }
 }
@@ -264,6 +265,7 @@ fn tell(trial: &Trial, index: usize, total: usize, elapsed: Duration) {
     eprintln!("[{index}/{total} {} s] run {run} {case} {}: {found}", elapsed.as_secs(), server.name());
 }
 
+/// Appends a record to a file.
 fn keep(file: &Path, record: &Record) -> Result<(), String> {
     let open = OpenOptions::new().create(true).append(true).open(file);
     open.and_then(|mut file| file.write_all(record::line(record).as_bytes()))
@@ -276,7 +278,8 @@ mod tests {
     use crate::case::tests::find;
 
     fn program(server: Server) -> Program {
-        Program { server, executable: PathBuf::new(), script: None, version: String::new() }
+        let (executable, workers) = (PathBuf::new(), server.workers());
+        Program { server, executable, script: None, workers, version: String::new() }
     }
 
     #[test]

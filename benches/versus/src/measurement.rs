@@ -10,6 +10,9 @@ pub(crate) struct Measurement {
     pub(crate) connections: u64,
     /// What the load counts, a second.
     pub(crate) units_per_s: f64,
+    /// What publishers sent, a second; 0 where nobody publishes.
+    #[serde(default)]
+    pub(crate) publications_per_s: f64,
     pub(crate) payload_mb_per_s: f64,
     /// Nothing where nothing was timed.
     pub(crate) latency_us: Option<Latency>,
@@ -36,6 +39,9 @@ pub(crate) struct ServerUsage {
     pub(crate) cpu_us_per_unit: Option<f64>,
     /// Before the first connection.
     pub(crate) resident_before_bytes: f64,
+    /// At the end of the window.
+    #[serde(default)]
+    pub(crate) resident_bytes: f64,
     /// What the process has grown by, for each connection.
     pub(crate) bytes_per_connection: Option<f64>,
 }

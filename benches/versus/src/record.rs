@@ -3,6 +3,8 @@
 use crate::measurement::Measurement;
 use crate::server::Server;
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::PathBuf;
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,12 +48,32 @@ pub(crate) struct Trial {
 /// # Errors
 ///
 /// A sentence that says which line is wrong, and how.
-pub(crate) fn read(text: &str) -> Result<Vec<Record>, String> {
+fn read(text: &str) -> Result<Vec<Record>, String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let records = lines.map(|(index, line)| {
         serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
     });
     records.collect()
+}
+
+/// Reads files of records: the sessions and the trials in them.
+///
+/// # Errors
+///
+/// A sentence that says which file cannot be read, and why.
+pub(crate) fn kept(files: &[PathBuf]) -> Result<(Vec<Session>, Vec<Trial>), String> {
+    let (mut sessions, mut trials) = (Vec::new(), Vec::new());
+    for file in files {
+        let said = |error: String| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| said(error.to_string()))?;
+        for record in read(&text).map_err(said)? {
+            match record {
+                Record::Session(session) => sessions.push(session),
+                Record::Trial(trial) => trials.push(trial),
+            }
+        }
+    }
+    Ok((sessions, trials))
 }
 
 /// A record as a line, with its end.

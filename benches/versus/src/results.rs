@@ -49,7 +49,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    fn of(server: Server, trials: &[&Trial]) -> Self {
+    /// What trials say, all of one server under one load.
+    pub(crate) fn of(server: Server, trials: &[&Trial]) -> Self {
         let good =
             || trials.iter().filter_map(|trial| Some((trial.other_cores, trial.result.as_ref().ok()?)));
         let is_quiet = |other_cores: f64| other_cores <= OTHER_CORES_MAX;

@@ -46,6 +46,11 @@ impl Server {
         }
     }
 
+    /// Threads that it works with, where that can be chosen.
+    pub(crate) fn workers(self) -> u32 {
+        if self == Self::FanwireTwo { 2 } else { 1 }
+    }
+
     pub(crate) fn is_fanwire(self) -> bool {
         matches!(self, Self::Fanwire | Self::FanwireTwo)
     }
@@ -59,6 +64,8 @@ pub(crate) struct Program {
     pub(crate) executable: PathBuf,
     /// What the runtime runs.
     pub(crate) script: Option<PathBuf>,
+    /// Threads that it works with; only fanwire has a choice.
+    pub(crate) workers: u32,
     /// Of the library and of what it runs on.
     pub(crate) version: String,
 }
@@ -68,11 +75,10 @@ impl Program {
     pub(crate) fn command_line(&self, port: u16) -> Vec<OsString> {
         let mut line = vec![self.executable.clone().into_os_string()];
         line.extend(self.script.clone().map(PathBuf::into_os_string));
-        let address = format!("127.0.0.1:{port}");
+        let (address, workers) = (format!("127.0.0.1:{port}"), self.workers.to_string());
         let arguments = match self.server {
             Server::Fanwire | Server::FanwireTwo => {
-                let workers = if self.server == Server::Fanwire { "1" } else { "2" };
-                vec!["serve", "--echo", "--workers", workers, "--listen", &address]
+                vec!["serve", "--echo", "--workers", &workers, "--listen", &address]
             }
             Server::Tungstenite | Server::Fastwebsockets | Server::Sockudo | Server::Gorilla => {
                 vec![&*address]
@@ -93,6 +99,7 @@ mod tests {
             server,
             executable: "/bin/program".into(),
             script: script.map(PathBuf::from),
+            workers: server.workers(),
             version: String::new(),
         };
         program.command_line(7000).join(" ".as_ref()).into_string().unwrap()

@@ -23,7 +23,8 @@ pub(crate) fn report(sessions: &[Session], results: &Results) -> String {
     text
 }
 
-fn preface(session: &Session) -> String {
+/// Where and how a session was held.
+pub(crate) fn preface(session: &Session) -> String {
     let Session { begun, machine, kernel, versions, left_out, warmup_s, window_s } = session;
     let versions: Vec<_> = versions.iter().map(|(name, version)| format!("{name}: {version}")).collect();
     let mut text = format!(
@@ -195,7 +196,8 @@ fn details(case: &Case, findings: &[Finding]) -> String {
     format!("### {}: {}\n\n{}\n", case.name, case.title, table.text)
 }
 
-fn faults(finding: &Finding) -> String {
+/// What was lost or out of order.
+pub(crate) fn faults(finding: &Finding) -> String {
     let faults: Vec<_> = finding.faults.iter().map(|(name, count)| format!("{count} {name}")).collect();
     if faults.is_empty() { "0".to_owned() } else { faults.join(", ") }
 }
@@ -203,13 +205,13 @@ fn faults(finding: &Finding) -> String {
 // ---- Cells ------------------------------------------------------------------------------------------------------
 
 /// A markdown table that grows row by row.
-struct Table {
-    text: String,
+pub(crate) struct Table {
+    pub(crate) text: String,
 }
 
 impl Table {
     /// The cells of these columns are numbers and stand at the right.
-    fn new(columns: impl IntoIterator<Item = String>, numbers: Range<usize>) -> Self {
+    pub(crate) fn new(columns: impl IntoIterator<Item = String>, numbers: Range<usize>) -> Self {
         let columns: Vec<_> = columns.into_iter().collect();
         let rules =
             (0..columns.len()).map(|index| if numbers.contains(&index) { "---:" } else { "---" }.to_owned());
@@ -220,7 +222,7 @@ impl Table {
         table
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells = cells.into_iter().map(|cell| cell.replace('|', "/").replace('\n', " "));
         let cells: Vec<_> = cells.collect();
         writeln!(self.text, "| {} |", cells.join(" | ")).expect("a String takes all");

@@ -78,7 +78,7 @@ impl Workshop {
                 (PathBuf::from("node"), Some(peers().join("ws.mjs")), version)
             }
         };
-        Ok(Program { server, executable, script, version })
+        Ok(Program { server, executable, script, workers: server.workers(), version })
     }
 
     /// Debian's Go has no modules: its libraries stand in one place.
