@@ -158,7 +158,8 @@ pub const VISITS_PER_TURN_MAX: usize = 4 * 1024;
 const _: () =
     assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
 
-/// Deadlines that expire in a turn; more wait for the next, which does not sleep.
+/// Deadlines that expire in a turn, and channels closed in it that nobody listens to; more wait for the next, which does not
+/// sleep.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1024;
 
 /// Slices handed to one vectored write; Linux takes 1,024, few are ever needed.

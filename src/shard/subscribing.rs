@@ -135,12 +135,15 @@ impl Shard {
         }
     }
 
-    /// Withdraws our interest in channels that nobody here has listened to for a while.
+    /// Withdraws our interest in channels that nobody here has listened to for a while; in no more of them than a turn
+    /// may, for they may all have been left at once.
     pub(super) fn withdraw_abandoned(&mut self) {
         let now = self.deadlines.now();
-        while let Some(&(until, local, nonce)) = self.abandoned.front()
-            && until <= now
-        {
+        for _ in 0..limits::EXPIRIES_PER_TURN_MAX {
+            let Some(&(until, local, nonce)) = self.abandoned.front() else { break };
+            if until > now {
+                break;
+            }
             self.abandoned.pop_front();
             let Some(channel) = self.subscriptions.addressed(local, nonce) else { continue };
             let Interest::Standing(home) = channel.interest else { continue };
@@ -169,5 +172,55 @@ impl Shard {
         if self.clients.get(key).is_some_and(|client| client.inbox.unread) {
             self.list_readable(key, false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::HashSeed;
+    use crate::metrics::Counters;
+    use crate::shard::Place;
+    use std::sync::Arc;
+
+    /// A shard with so many channels that their only subscribers have left just now.
+    fn left_at_once(channels: usize) -> Shard {
+        let config = Config { connections_max: channels, ..Config::default() };
+        let place = Place { id: ShardId(0), shards: 1, seed: HashSeed(1, 2), config: Arc::new(config) };
+        let mut shard = Shard::new(place, Arc::new(Counters::default()), Time(0));
+        for channel in 0..channels {
+            let request = format!(
+                "GET /ws/{channel} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            );
+            let key = shard.connect(Time(0));
+            shard.receive(key, &mut request.into_bytes(), false, usize::MAX, Time(0));
+            shard.lose(key, Time(0));
+        }
+        while let Some(key) = shard.next_dead() {
+            shard.forget(key);
+        }
+        assert_eq!(shard.subscriptions.len(), channels);
+        shard
+    }
+
+    #[test]
+    fn a_channel_outlives_its_last_subscriber_for_a_while() {
+        let mut shard = left_at_once(1);
+        shard.expire(Time(limits::INTEREST_LINGER_MS - 1));
+        assert_eq!((shard.subscriptions.len(), shard.ms_to_next_deadline()), (1, Some(1)));
+        shard.expire(Time(limits::INTEREST_LINGER_MS));
+        assert_eq!(shard.subscriptions.len(), 0);
+    }
+
+    #[test]
+    fn channels_left_all_at_once_are_closed_over_several_turns_that_do_not_sleep() {
+        let mut shard = left_at_once(limits::EXPIRIES_PER_TURN_MAX + 1);
+        shard.expire(Time(limits::INTEREST_LINGER_MS));
+        assert_eq!((shard.subscriptions.len(), shard.ms_to_next_deadline()), (1, Some(0)));
+        shard.expire(Time(limits::INTEREST_LINGER_MS));
+        assert_eq!(shard.subscriptions.len(), 0);
+        assert_ne!(shard.ms_to_next_deadline(), Some(0), "nothing is left that would keep it awake");
     }
 }
