@@ -21,6 +21,7 @@ use crate::workshop::Workshop;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use outcome::Outcome;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -83,7 +84,8 @@ pub(crate) fn report(arguments: &Arguments) -> Result<String, String> {
     // Runs of one day in several sessions have the same machine and versions.
     let mut text = sessions.first().map(table::preface).unwrap_or_default();
     for outcome in &outcomes {
-        text += &format!("### From few {0} to many\n\n{1}", outcome.study.name, outcome.markdown());
+        let (name, tables) = (outcome.study.name, outcome.markdown());
+        writeln!(text, "### From few {name} to many\n\n{tables}").expect("a String takes all");
     }
     if let Some(directory) = &arguments.plots {
         write_plots(directory, &outcomes).map_err(|error| format!("{}: {error}", directory.display()))?;

@@ -87,7 +87,7 @@ impl<'a> Outcome<'a> {
                 "latency, ms: p50, and p99 dashed",
                 &[|finding| Some(finding.p50_ms()?.median), |finding| Some(finding.p99_ms()?.median)],
             ),
-            panel("memory grown by, MB", &[|finding| Some(finding.spread(grown_mb)?.median)]),
+            panel("memory grown by, MB", &[|finding| Some(finding.spread(|it| Some(grown_mb(it)))?.median)]),
         ];
         let legend = self.series.iter().map(|(series, _)| series.title.to_owned()).collect();
         Plot { x: self.study.name, panels, legend }
@@ -99,7 +99,7 @@ fn row(point: &Point, finding: &Finding) -> [String; 11] {
         spread.map_or("–".to_owned(), |spread| say(spread.median))
     };
     let connections = connections(point.load);
-    let bytes = finding.spread(|it| Some(grown_mb(it)? * 1e6 / f64::from(connections)));
+    let bytes = finding.spread(|it| Some(grown_mb(it) * 1e6 / f64::from(connections)));
     let bytes = bytes.filter(|_| connections >= CONNECTIONS_COUNTED_MIN);
     let digits = |digits: usize| move |value: f64| format!("{value:.digits$}");
     [
@@ -110,7 +110,7 @@ fn row(point: &Point, finding: &Finding) -> [String; 11] {
         said(finding.spread(cpu_us_per_message), &digits(3)),
         said(finding.p50_ms(), &table::milliseconds),
         said(finding.p99_ms(), &table::milliseconds),
-        said(finding.spread(grown_mb), &digits(2)),
+        said(finding.spread(|it| Some(grown_mb(it))), &digits(2)),
         said(bytes, &table::grouped),
         table::faults(finding),
         finding.notes.join("; "),
@@ -127,8 +127,8 @@ fn connections(load: Load) -> u32 {
 }
 
 /// What the server has grown by from before the first connection to the window's end.
-fn grown_mb(measurement: &Measurement) -> Option<f64> {
-    Some((measurement.server.resident_bytes - measurement.server.resident_before_bytes).max(0.0) / 1e6)
+fn grown_mb(measurement: &Measurement) -> f64 {
+    (measurement.server.resident_bytes - measurement.server.resident_before_bytes).max(0.0) / 1e6
 }
 
 /// CPU for each message that was read or written: with two subscribers a publication is a third of the work.
