@@ -62,111 +62,110 @@ impl Generator {
     }
 }
 
-/// Joins names and values to arguments.
-fn arguments<const N: usize>(mode: &str, options: [(&str, String); N]) -> Vec<String> {
-    let options = options.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]);
-    [mode.to_owned()].into_iter().chain(options).collect()
+/// What a generator calls its options, where they differ.
+struct Words {
+    connections: &'static str,
+    slots: &'static str,
+    publishers: &'static str,
+    payload: &'static str,
+    /// Messages that an echo's connection has under way.
+    echo_window: &'static str,
+    source: &'static str,
+}
+
+const FANWIRE: Words = Words {
+    connections: "--connections",
+    slots: "--connections",
+    publishers: "--publishers",
+    payload: "--payload",
+    echo_window: "--window",
+    source: "--source",
+};
+
+const WSLOAD: Words = Words {
+    connections: "--conns",
+    slots: "--slots",
+    publishers: "--pubs",
+    payload: "--size",
+    echo_window: "--depth",
+    source: "--src",
+};
+
+/// An option and its value.
+fn option(name: &str, value: &impl ToString) -> [String; 2] {
+    [name.to_owned(), value.to_string()]
+}
+
+/// The mode, and what it is to do.
+fn load_arguments(load: Load, words: &Words) -> Vec<String> {
+    let mode = match load {
+        Load::Echo { .. } => "echo",
+        Load::Broadcast { .. } => "broadcast",
+        Load::Connect { .. } => "connect",
+        Load::Idle { .. } => "idle",
+    };
+    let mut line = vec![mode.to_owned()];
+    match load {
+        Load::Echo { connections, window, payload_bytes, is_binary } => {
+            line.extend(option(words.connections, &connections));
+            line.extend(option(words.echo_window, &window));
+            line.extend(option(words.payload, &payload_bytes));
+            line.extend(is_binary.then(|| "--binary".to_owned()));
+        }
+        Load::Broadcast { subscribers, publishers, channels, pace, payload_bytes } => {
+            line.extend(option(words.connections, &subscribers));
+            line.extend(option(words.publishers, &publishers));
+            line.extend(match pace {
+                Pace::Window(window) => option("--window", &window),
+                Pace::Rate(rate) => option("--rate", &rate),
+            });
+            line.extend(option(words.payload, &payload_bytes));
+            // One channel is the address itself; several stand behind it.
+            if channels > 1 {
+                line.extend(option("--channels", &channels));
+            }
+        }
+        Load::Connect { connections } => {
+            line.extend(option(words.slots, &connections));
+            line.extend(option(words.source, &SOURCES));
+        }
+        Load::Idle { connections } => line.extend(option(words.connections, &connections)),
+    }
+    line
 }
 
 fn fanwire_arguments(order: Order) -> Vec<String> {
     let Order { load, port, pid, warmup_s, window_s } = order;
-    let mut line = match load {
-        Load::Echo { connections, window, payload_bytes, is_binary } => {
-            let options = [
-                ("connections", connections.to_string()),
-                ("window", window.to_string()),
-                ("payload", payload_bytes.to_string()),
-                ("drain", DRAIN_S.to_owned()),
-            ];
-            let mut line = arguments("echo", options);
-            line.extend(is_binary.then(|| "--binary".to_owned()));
-            line
-        }
-        Load::Broadcast { subscribers, publishers, channels, pace, payload_bytes } => {
-            let pace = match pace {
-                Pace::Window(window) => ("window", window.to_string()),
-                Pace::Rate(rate) => ("rate", rate.to_string()),
-            };
-            let options = [
-                ("connections", subscribers.to_string()),
-                ("publishers", publishers.to_string()),
-                pace,
-                ("payload", payload_bytes.to_string()),
-                ("drain", DRAIN_S.to_owned()),
-            ];
-            let mut line = arguments("broadcast", options);
-            // One channel is the address itself; several stand behind it.
-            if channels > 1 {
-                line.extend(["--channels".to_owned(), channels.to_string()]);
-            }
-            line
-        }
-        Load::Connect { connections } => {
-            arguments("connect", [("connections", connections.to_string()), ("source", SOURCES.to_owned())])
-        }
-        Load::Idle { connections } => arguments("idle", [("connections", connections.to_string())]),
-    };
+    let mut line = load_arguments(load, &FANWIRE);
     let path = if matches!(load, Load::Echo { .. }) { "echo" } else { "ws" };
     line.insert(1, format!("ws://127.0.0.1:{port}/{path}"));
     line.insert(0, "bench".to_owned());
-    let common = [
-        ("--warmup", warmup_s.to_string()),
-        ("--duration", window_s.to_string()),
-        ("--threads", "1".to_owned()),
-        ("--pid", pid.to_string()),
-    ];
-    line.extend(common.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+    if matches!(load, Load::Echo { .. } | Load::Broadcast { .. }) {
+        line.extend(option("--drain", &DRAIN_S));
+    }
+    line.extend(option("--warmup", &warmup_s));
+    line.extend(option("--duration", &window_s));
+    line.extend(option("--threads", &1));
+    line.extend(option("--pid", &pid));
     line.push("--json".to_owned());
     line
 }
 
 fn wsload_arguments(order: Order) -> Vec<String> {
     let Order { load, port, pid, warmup_s, window_s } = order;
-    let mut line = match load {
-        Load::Echo { connections, window, payload_bytes, is_binary } => {
-            let options = [
-                ("conns", connections.to_string()),
-                ("depth", window.to_string()),
-                ("size", payload_bytes.to_string()),
-            ];
-            let mut line = arguments("echo", options);
-            line.extend(is_binary.then(|| "--binary".to_owned()));
-            line
-        }
-        Load::Broadcast { subscribers, publishers, channels, pace, payload_bytes } => {
-            let pace = match pace {
-                Pace::Window(window) => ("window", window.to_string()),
-                Pace::Rate(rate) => ("rate", rate.to_string()),
-            };
-            let options = [
-                ("conns", subscribers.to_string()),
-                ("pubs", publishers.to_string()),
-                pace,
-                ("size", payload_bytes.to_string()),
-                ("drain", DRAIN_S.to_owned()),
-            ];
-            let mut line = arguments("broadcast", options);
-            if channels > 1 {
-                line.extend(["--channels".to_owned(), channels.to_string()]);
-            }
-            line
-        }
-        Load::Connect { connections } => {
-            arguments("connect", [("slots", connections.to_string()), ("src", SOURCES.to_owned())])
-        }
-        Load::Idle { connections } => {
-            let mut line = arguments("idle", [("conns", connections.to_string()), ("hold", "2".to_owned())]);
+    let mut line = load_arguments(load, &WSLOAD);
+    match load {
+        Load::Broadcast { .. } => line.extend(option("--drain", &DRAIN_S)),
+        Load::Idle { .. } => {
+            line.extend(option("--hold", &2));
             line.push("--no-ready".to_owned());
-            line
         }
-    };
-    let common = [
-        ("--port", port.to_string()),
-        ("--warmup", warmup_s.to_string()),
-        ("--seconds", window_s.to_string()),
-        ("--pid", pid.to_string()),
-    ];
-    line.extend(common.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        Load::Echo { .. } | Load::Connect { .. } => {}
+    }
+    line.extend(option("--port", &port));
+    line.extend(option("--warmup", &warmup_s));
+    line.extend(option("--seconds", &window_s));
+    line.extend(option("--pid", &pid));
     line
 }
 

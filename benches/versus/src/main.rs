@@ -25,7 +25,7 @@ mod workshop;
 
 use case::{CASES, Case};
 use clap::builder::PossibleValuesParser;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use generator::Generator;
 use load::Load;
 use record::{Record, Session, Trial};
@@ -67,21 +67,28 @@ struct Arguments {
     /// Load before the window
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     warmup: f64,
-    /// The program fanwire, if it is not to be built
-    #[arg(long, value_name = "FILE")]
-    fanwire: Option<PathBuf>,
     /// Load generator: fanwire, which is `fanwire bench`, or wsload=FILE
     #[arg(long, value_name = "PROGRAM", default_value = "fanwire")]
     generator: String,
+    #[command(flatten)]
+    setup: Setup,
+    /// File that results are appended to [default: versus/TIME.jsonl in cargo's target directory]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What every measurement can be told.
+#[derive(Debug, Args)]
+struct Setup {
+    /// The program fanwire, if it is not to be built
+    #[arg(long, value_name = "FILE")]
+    fanwire: Option<PathBuf>,
     /// Core of the servers
     #[arg(long, value_name = "CPU", default_value_t = 0)]
     server_cpu: u32,
     /// Core of the load generator
     #[arg(long, value_name = "CPU", default_value_t = 1)]
     generator_cpu: u32,
-    /// File that results are appended to [default: versus/TIME.jsonl in cargo's target directory]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     /// Measure nothing: write the tables of kept results again
     #[arg(long, value_name = "FILE", num_args = 1..)]
     render: Vec<PathBuf>,
@@ -98,8 +105,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match &arguments.other {
         Some(Other::Scale(arguments)) => scale::report(arguments),
-        None if arguments.render.is_empty() => compare(&arguments),
-        None => render(&arguments.render),
+        None if arguments.setup.render.is_empty() => compare(&arguments),
+        None => render(&arguments.setup.render),
     };
     match report {
         Ok(report) => {
@@ -123,7 +130,7 @@ fn render(files: &[PathBuf]) -> Result<String, String> {
 fn compare(arguments: &Arguments) -> Result<String, String> {
     // The servers inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("open files: {error}"))?;
-    let workshop = Workshop::new(arguments.fanwire.clone())?;
+    let workshop = Workshop::new(arguments.setup.fanwire.clone())?;
     let generator = generator(&arguments.generator, &workshop)?;
     let cases: Vec<&Case> = CASES.iter().filter(|case| is_asked_for(case, &arguments.cases)).collect();
     let (programs, left_out) = programs(&workshop, &cases, &arguments.peers)?;
@@ -151,20 +158,31 @@ fn compare(arguments: &Arguments) -> Result<String, String> {
     keep(&file, &Record::Session(session.clone()))?;
     eprintln!("results go to {}", file.display());
 
-    let cpus = (arguments.server_cpu, arguments.generator_cpu);
+    let cpus = (arguments.setup.server_cpu, arguments.setup.generator_cpu);
     let seconds = (arguments.warmup, arguments.seconds);
     let mut rig = Rig::new(generator, cpus, seconds, workshop.directory.join("server.log"));
     let schedule = schedule(arguments.runs, &cases, &programs);
     eprintln!("{} measurements, about {} minutes", schedule.len(), minutes(&schedule, arguments));
+    let steps = schedule.iter().map(|(run, case, program)| (*run, case.name, case.load, (*program).clone()));
+    let trials = take_steps(&mut rig, &file, steps.collect())?;
+    Ok(table::report(&[session], &Results::new(&trials)))
+}
+
+/// A run, the name of what is measured, its load, and the server.
+type Measuring<'c> = (u32, &'c str, Load, Program);
+
+/// Measures one after the other, and keeps each result at once.
+fn take_steps(rig: &mut Rig, file: &Path, steps: Vec<Measuring<'_>>) -> Result<Vec<Trial>, String> {
     let begun = Instant::now();
+    let count = steps.len();
     let mut trials = Vec::new();
-    for (index, (run, case, program)) in schedule.iter().enumerate() {
-        let trial = undisturbed(&mut rig, *run, case.name, case.load, program);
-        tell(&trial, index + 1, schedule.len(), begun.elapsed());
-        keep(&file, &Record::Trial(trial.clone()))?;
+    for (run, case, load, program) in steps {
+        let trial = undisturbed(rig, run, case, load, &program);
+        tell(&trial, trials.len() + 1, count, begun.elapsed());
+        keep(file, &Record::Trial(trial.clone()))?;
         trials.push(trial);
     }
-    Ok(table::report(&[session], &Results::new(&trials)))
+    Ok(trials)
 }
 
 fn is_asked_for(case: &Case, names: &[String]) -> bool {

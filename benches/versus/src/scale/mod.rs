@@ -10,6 +10,7 @@ mod outcome;
 mod plot;
 mod study;
 
+use crate::Setup;
 use crate::generator::Generator;
 use crate::load::Load;
 use crate::machine;
@@ -24,7 +25,6 @@ use outcome::Outcome;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 use study::{STUDIES, Study, studies};
 
 /// What `--quick` leaves out: more than so many.
@@ -51,21 +51,11 @@ pub(crate) struct Arguments {
     /// Load before the window
     #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
     warmup: f64,
-    /// The program fanwire, if it is not to be built
-    #[arg(long, value_name = "FILE")]
-    fanwire: Option<PathBuf>,
-    /// Core of the server
-    #[arg(long, value_name = "CPU", default_value_t = 0)]
-    server_cpu: u32,
-    /// Core of the load generator
-    #[arg(long, value_name = "CPU", default_value_t = 1)]
-    generator_cpu: u32,
+    #[command(flatten)]
+    setup: Setup,
     /// File that results are appended to [default: versus/scale-TIME.jsonl in cargo's target directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Measure nothing: write the tables of kept results again
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    render: Vec<PathBuf>,
     /// Directory for the plots, which are written if it is given
     #[arg(long, value_name = "DIRECTORY")]
     plots: Option<PathBuf>,
@@ -77,8 +67,11 @@ pub(crate) struct Arguments {
 ///
 /// A sentence, if that cannot be done.
 pub(crate) fn report(arguments: &Arguments) -> Result<String, String> {
-    let (sessions, trials) =
-        if arguments.render.is_empty() { measure(arguments)? } else { record::kept(&arguments.render)? };
+    let (sessions, trials) = if arguments.setup.render.is_empty() {
+        measure(arguments)?
+    } else {
+        record::kept(&arguments.setup.render)?
+    };
     let studies = studies();
     let outcomes: Vec<_> = studies.iter().filter_map(|study| Outcome::new(study, &trials)).collect();
     // Runs of one day in several sessions have the same machine and versions.
@@ -105,7 +98,7 @@ fn write_plots(directory: &Path, outcomes: &[Outcome<'_>]) -> std::io::Result<()
 fn measure(arguments: &Arguments) -> Result<(Vec<Session>, Vec<Trial>), String> {
     // The server inherits the limit.
     rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("open files: {error}"))?;
-    let workshop = Workshop::new(arguments.fanwire.clone())?;
+    let workshop = Workshop::new(arguments.setup.fanwire.clone())?;
     let program = workshop.program(Server::Fanwire)?;
     let generator = Generator::Fanwire(program.executable.clone());
     let (runs, seconds) = if arguments.quick {
@@ -132,20 +125,14 @@ fn measure(arguments: &Arguments) -> Result<(Vec<Session>, Vec<Trial>), String> 
     crate::keep(&file, &Record::Session(session.clone()))?;
     eprintln!("results go to {}", file.display());
 
-    let cpus = (arguments.server_cpu, arguments.generator_cpu);
+    let cpus = (arguments.setup.server_cpu, arguments.setup.generator_cpu);
     let mut rig = Rig::new(generator, cpus, seconds, workshop.directory.join("server.log"));
     let steps = steps(&studies(), arguments);
-    let begun = Instant::now();
-    let mut trials = Vec::new();
-    for run in 1..=runs {
-        for (case, workers, load) in &steps {
-            let program = Program { workers: *workers, ..program.clone() };
-            let trial = crate::undisturbed(&mut rig, run, case, *load, &program);
-            crate::tell(&trial, trials.len() + 1, steps.len() * runs as usize, begun.elapsed());
-            crate::keep(&file, &Record::Trial(trial.clone()))?;
-            trials.push(trial);
-        }
-    }
+    let steps = (1..=runs).flat_map(|run| steps.iter().map(move |step| (run, step)));
+    let steps = steps.map(|(run, (case, workers, load))| {
+        (run, case.as_str(), *load, Program { workers: *workers, ..program.clone() })
+    });
+    let trials = crate::take_steps(&mut rig, &file, steps.collect())?;
     Ok((vec![session], trials))
 }
 
