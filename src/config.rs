@@ -21,6 +21,9 @@ pub struct Config {
     pub limits: Limits,
     /// Connections beyond which a new one gets 503.
     pub connections_max: usize,
+    /// Bytes of memory that all peers together may make the server hold; 0 is no bound. From four fifths of it on a new
+    /// connection gets 503; beyond it the largest queues go.
+    pub memory_bytes_max: u64,
     /// What may be published.
     pub payload: PayloadPolicy,
     /// Whose browsers may connect.
@@ -34,7 +37,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// One worker on `127.0.0.1:8080` with the limits' defaults and room for 10,000 connections.
+    /// One worker on `127.0.0.1:8080` with the limits' defaults and room for 10,000 connections, whatever memory they take.
     fn default() -> Self {
         Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
@@ -43,6 +46,7 @@ impl Default for Config {
             workers: 1,
             limits: Limits::default(),
             connections_max: 10_000,
+            memory_bytes_max: 0,
             payload: PayloadPolicy::Any,
             origins: OriginPolicy::SameOrigin,
             echo: false,
@@ -53,6 +57,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The least memory budget with such limits: two clients may hold a message and lag as far as they may.
+    pub fn memory_bytes_min(limits: &Limits) -> u64 {
+        2 * (limits.message_bytes_max as u64).saturating_add(limits.outbox_bytes_max as u64).min(u64::MAX / 2)
+    }
+
     /// Checks what the types leave open. Every constructor of a server calls it.
     ///
     /// # Errors
@@ -90,6 +99,14 @@ impl Config {
                     "is {outbox_bytes_max} bytes, less than one message of {message_bytes_max} bytes with its header"
                 ),
                 format!("give at least {outbox_bytes_min}, or lower --max-message-size"),
+            ));
+        }
+        let memory_bytes_min = Config::memory_bytes_min(&self.limits);
+        if self.memory_bytes_max > 0 && self.memory_bytes_max < memory_bytes_min {
+            return Err(ConfigError::new(
+                "--memory-budget",
+                format!("is {} bytes, less than two clients may hold", self.memory_bytes_max),
+                format!("give at least {memory_bytes_min}, 0 for no budget, or lower --outbox-limit"),
             ));
         }
         if !(1..=9).contains(&self.deflate.level) {

@@ -1,12 +1,16 @@
-//! What shards share: a mailbox for each, and two numbers. The only locks of the data plane are here.
+//! What shards share: a mailbox for each, and a few numbers. The only locks of the data plane are here.
 //!
 //! Posting never fails and never waits: a mailbox has no capacity but a mark in bytes, and while any mailbox is over
 //! it nobody reads sockets, though everybody goes on reading mail. So no two shards can wait for each other, and TCP
 //! slows the publishers instead.
 
+mod budget;
+
 use crate::hub::ShardId;
 use crate::limits;
 use crate::shard::mail::{Batch, Order};
+use crate::shard::{Full, Held};
+use budget::Budget;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +30,7 @@ pub struct Mesh<W> {
     /// Clients of all shards, those at the door not counted.
     connections: AtomicUsize,
     connections_max: usize,
+    memory: Budget,
     /// Bytes in a mailbox from which on nobody reads sockets.
     mailbox_bytes_mark: usize,
 }
@@ -52,16 +57,23 @@ pub struct Post {
 }
 
 impl<W: Wake> Mesh<W> {
-    /// A mesh with a shard for each of `wakers`, and room for `connections_max` clients in all.
-    pub fn new(wakers: impl IntoIterator<Item = W>, connections_max: usize) -> Mesh<W> {
+    /// A mesh with a shard for each of `wakers`, and room for `connections_max` clients that hold `memory_bytes_max` in all;
+    /// 0 is no bound.
+    pub fn new(
+        wakers: impl IntoIterator<Item = W>,
+        connections_max: usize,
+        memory_bytes_max: u64,
+    ) -> Mesh<W> {
         let mailbox = |waker| Mailbox {
             post: Mutex::default(),
             bytes: AtomicUsize::new(0),
             is_woken: AtomicBool::new(false),
             waker,
         };
+        let mailboxes: Vec<Mailbox<W>> = wakers.into_iter().map(mailbox).collect();
         Mesh {
-            mailboxes: wakers.into_iter().map(mailbox).collect(),
+            memory: Budget::new(memory_bytes_max, mailboxes.len()),
+            mailboxes,
             ahead: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             connections_max,
@@ -136,13 +148,17 @@ impl<W: Wake> Mesh<W> {
         }
     }
 
-    /// Takes a place among the connections, if there is one.
-    pub fn admit(&self) -> bool {
-        self.connections
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                (count < self.connections_max).then_some(count + 1)
-            })
-            .is_ok()
+    /// Takes a place among the connections.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn admit(&self) -> Result<(), Full> {
+        if !self.has_memory() {
+            return Err(Full::Memory);
+        }
+        let next = |count| (count < self.connections_max).then_some(count + 1);
+        let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        admitted.map(drop).map_err(|_| Full::Connections)
     }
 
     /// Gives a place back.
@@ -157,7 +173,32 @@ impl<W: Wake> Mesh<W> {
 
     /// Whether a place is left.
     pub fn has_room(&self) -> bool {
-        self.connections() < self.connections_max
+        self.connections() < self.connections_max && self.has_memory()
+    }
+
+    /// Whether there is memory for somebody new.
+    pub fn has_memory(&self) -> bool {
+        self.memory.has_room(self.bytes_on_the_way())
+    }
+
+    /// A shard says what it holds. If that is too much in all, whoever holds most is woken.
+    pub fn note_held(&self, shard: ShardId, held: Held) {
+        self.memory.note(shard, held);
+        let largest = self.memory.largest();
+        if largest != shard && self.memory.excess(self.bytes_on_the_way()).is_some() {
+            self.mailboxes[usize::from(largest.0)].wake();
+        }
+    }
+
+    /// Bytes that a shard has to let go, because all of them hold too much and it holds most.
+    pub fn excess(&self, shard: ShardId) -> Option<u64> {
+        let excess = self.memory.excess(self.bytes_on_the_way())?;
+        (self.memory.largest() == shard).then_some(excess)
+    }
+
+    /// Bytes in all mailboxes.
+    fn bytes_on_the_way(&self) -> u64 {
+        self.mailboxes.iter().map(|mailbox| mailbox.bytes.load(Ordering::Relaxed) as u64).sum()
     }
 
     fn wake_all(&self) {
@@ -196,7 +237,7 @@ mod tests {
     const B: ShardId = ShardId(1);
 
     fn mesh() -> Mesh<Woken> {
-        Mesh::new([Woken::default(), Woken::default()], 2)
+        Mesh::new([Woken::default(), Woken::default()], 2, 0)
     }
 
     fn woken(mesh: &Mesh<Woken>, shard: ShardId) -> usize {
@@ -250,9 +291,24 @@ mod tests {
     #[test]
     fn there_are_as_many_places_as_connections_may_be() {
         let mesh = mesh();
-        assert!(mesh.admit() && mesh.admit());
-        assert!(!mesh.has_room() && !mesh.admit());
+        assert!(mesh.admit().is_ok() && mesh.admit().is_ok());
+        assert!(!mesh.has_room());
+        assert_eq!(mesh.admit(), Err(Full::Connections));
         mesh.release();
-        assert!(mesh.admit());
+        assert_eq!(mesh.admit(), Ok(()));
+    }
+
+    #[test]
+    fn near_the_budget_there_is_no_place_and_beyond_it_whoever_holds_most_is_woken() {
+        let mesh = Mesh::new([Woken::default(), Woken::default()], 2, 1000);
+        mesh.note_held(A, Held { bytes: 801, queued_bytes: 801 });
+        assert!(!mesh.has_room());
+        assert_eq!(mesh.admit(), Err(Full::Memory));
+        assert_eq!((mesh.excess(A), woken(&mesh, A)), (None, 0));
+        mesh.note_held(B, Held { bytes: 200, queued_bytes: 0 });
+        assert_eq!((mesh.excess(A), mesh.excess(B)), (Some(126), None));
+        assert_eq!((woken(&mesh, A), woken(&mesh, B)), (1, 0));
+        mesh.note_held(A, Held { bytes: 600, queued_bytes: 600 });
+        assert_eq!((mesh.excess(A), mesh.admit()), (None, Ok(())));
     }
 }

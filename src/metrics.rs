@@ -60,6 +60,8 @@ counters! {
     connections_accepted;
     /// Connections turned away with 503 because the server was full.
     connections_turned_away;
+    /// Connections turned away with 503 because peers made the server hold nearly what it may.
+    connections_turned_away_for_memory;
     /// Gauge: clients on this shard, those in their handshakes and those being refused included.
     connections_open;
     /// Times that accepting paused because the process had no descriptors or buffers left.
@@ -105,6 +107,8 @@ counters! {
     slow_consumers_closed;
     /// Bytes that clients closed as slow had not been sent.
     slow_consumer_bytes_dropped;
+    /// Clients ended because peers made the server hold more than it may, and these held much of it.
+    clients_shed;
     /// Connections failed because the peer broke the protocol (RFC 6455 §7.1.7).
     protocol_failures;
     /// Connections closed after too long without a byte.
@@ -117,6 +121,9 @@ counters! {
     publications_homeless;
     /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.
     bytes_retained;
+    /// Gauge: bytes that count towards the memory budget: those retained, what TLS holds, and what each connection and
+    /// channel costs.
+    memory_held;
     /// Gauge: channels with a subscriber on this shard, or that had one a moment ago; once for each wire form in use.
     channels_open;
 }

@@ -121,7 +121,7 @@ impl Server {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
-        let mesh = Arc::new(Mesh::new(wakers, config.connections_max));
+        let mesh = Arc::new(Mesh::new(wakers, config.connections_max, config.memory_bytes_max));
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
         for (number, worker) in workers.into_iter().enumerate() {
@@ -298,9 +298,13 @@ impl Greeting {
                 "off".to_owned()
             },
             limits: format!(
-                "{} connections, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
+                "{} connections, {}, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
                  {}, close timeout {}",
                 config.connections_max,
+                match config.memory_bytes_max {
+                    0 => "any amount of memory".to_owned(),
+                    max => format!("{} of memory", bytes(usize::try_from(max).unwrap_or(usize::MAX))),
+                },
                 bytes(limits.message_bytes_max),
                 bytes(limits.outbox_bytes_max),
                 seconds(limits.handshake_timeout_ms),

@@ -1,4 +1,4 @@
-//! One turn of the loop: `wait, accept, read, collect_mail, expire, seal, post, flush, reap`.
+//! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`.
 //!
 //! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. The clock is read once a
 //! turn, right after the wait. Bytes leave only in *flush*; clients die only in *reap*.
@@ -160,6 +160,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.read();
         self.collect_mail();
         self.shard.expire(self.now);
+        self.relieve();
         self.shard.seal();
         self.note_ahead();
         self.post();
@@ -167,6 +168,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.reap();
         self.note_ahead();
         self.shard.gauge();
+        self.mesh.note_held(self.shard.id(), self.shard.held());
         Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
     }
 
@@ -230,15 +232,17 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             let key = self.shard.next_key();
             match self.sockets.accept(listener, key) {
                 // A place is taken only by a connection that is there.
-                Ok(()) if self.mesh.admit() => {
-                    self.is_accepting_short = false;
-                    self.shard.connect(self.now);
-                }
-                Ok(()) if self.shard.may_turn_away() => {
-                    self.shard.turn_away(self.now);
-                }
-                // Another worker took the last place in this very moment, and nobody more can be told why.
-                Ok(()) => self.sockets.close(key),
+                Ok(()) => match self.mesh.admit() {
+                    Ok(()) => {
+                        self.is_accepting_short = false;
+                        self.shard.connect(self.now);
+                    }
+                    Err(why) if self.shard.may_turn_away() => {
+                        self.shard.turn_away(why, self.now);
+                    }
+                    // Another worker took the last place in this very moment, and nobody more can be told why.
+                    Err(_) => self.sockets.close(key),
+                },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -314,6 +318,16 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.accept_retry = None;
         self.sockets.close_listeners();
         self.shard.drain(self.now);
+    }
+
+    /// Lets go of what is too much, if this shard holds most of it.
+    fn relieve(&mut self) {
+        if !self.mesh.has_memory() {
+            self.shard.spare_nothing();
+        }
+        if let Some(excess_bytes) = self.mesh.excess(self.shard.id()) {
+            self.shard.shed(excess_bytes, self.now);
+        }
     }
 
     fn post(&mut self) {

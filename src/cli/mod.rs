@@ -3,6 +3,7 @@
 mod address;
 mod bench;
 mod chat;
+mod memory;
 mod seconds;
 mod serve;
 

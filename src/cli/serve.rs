@@ -1,6 +1,6 @@
 //! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
 
-use super::{EXIT_USAGE, seconds};
+use super::{EXIT_USAGE, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, TlsFiles};
@@ -55,6 +55,11 @@ pub(crate) struct ServeArguments {
     /// [default: 1 MiB or twice --max-message-size, whichever is more]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_OUTBOX_LIMIT")]
     outbox_limit: Option<usize>,
+    /// Bytes of memory that all clients together may make the server hold; from four fifths of it on a new connection gets
+    /// 503, beyond it the largest queues go; 0: no bound
+    /// [default: half of what the machine, or this process's control group, has]
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_MEMORY_BUDGET")]
+    memory_budget: Option<u64>,
     /// Bytes of the kernel's send buffer for each client [default: the system sizes it as needed]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_SEND_BUFFER")]
     send_buffer: Option<usize>,
@@ -159,8 +164,9 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         listen_tls: arguments.listen_tls,
         tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
-        limits,
         connections_max,
+        memory_bytes_max: arguments.memory_budget.unwrap_or_else(|| default_memory_budget(&limits)),
+        limits,
         payload: match arguments.payload {
             Payload::Any => PayloadPolicy::Any,
             Payload::Json => PayloadPolicy::Json,
@@ -178,6 +184,12 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
     };
     config.check()?;
     Ok(config)
+}
+
+/// The memory budget of who gives none: what the system says, but never so little that it would be refused;
+/// none if it says nothing.
+fn default_memory_budget(limits: &Limits) -> u64 {
+    memory::default_budget().map_or(0, |budget| budget.max(Config::memory_bytes_min(limits)))
 }
 
 /// The certificate and its key, of which none is of use without the other.

@@ -69,8 +69,8 @@ impl Client {
         }
     }
 
-    /// Bytes that it holds, in its outbox and its connection.
+    /// Bytes of memory that it holds, in its outbox and its connection.
     pub(super) fn held_bytes(&self) -> usize {
-        self.outbox.own_bytes() + self.connection.held_bytes()
+        self.outbox.held_bytes() + self.connection.held_bytes()
     }
 }

@@ -8,6 +8,7 @@
 //! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read` |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs` | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
+//! | *relieve* | `shedding.rs` | `shed` | `held` |
 //! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
 //!
 //! Inputs never fail, and what a peer sends never panics. Inputs only *list* what is to be done with a client; it is
@@ -23,12 +24,15 @@ mod outbox;
 mod reading;
 mod rendering;
 mod route;
+mod shedding;
 mod spares;
 mod subscribing;
 mod writing;
 
 pub use deadlines::Instant;
 pub use outbox::{Plan, Slices};
+pub use reading::Full;
+pub use shedding::Held;
 
 use crate::config::Config;
 use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};
@@ -178,6 +182,7 @@ impl Shard {
         self.counters.connections_open.set(self.clients.len() as u64);
         self.counters.channels_open.set(self.subscriptions.len() as u64);
         self.counters.bytes_retained.set(self.bytes_retained());
+        self.counters.memory_held.set(self.held().bytes);
     }
 
     /// Bytes that peers make us hold: logs, clients' own bytes, messages and requests that are not whole yet.

@@ -127,6 +127,11 @@ impl Outbox {
         self.own.as_ref().map_or(0, |own| own.unwritten())
     }
 
+    /// Bytes of memory that they take, with those that have been written and room for more.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| size_of::<Own>() + own.rest().len() + own.capacity())
+    }
+
     /// Whether a Close frame, or an HTTP response, has ended it.
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed

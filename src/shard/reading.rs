@@ -5,6 +5,7 @@ use super::client::Client;
 use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
+use super::shedding::short_of_memory;
 use crate::dialect::{Command, Dialect};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
@@ -13,6 +14,15 @@ use crate::protocol::{
     Time, Timeout, Wants,
 };
 use std::mem;
+
+/// Why nobody new is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// All places are taken (`--max-connections`).
+    Connections,
+    /// What peers make the server hold is near what it may (`--memory-budget`).
+    Memory,
+}
 
 impl Shard {
     /// The key that the next client will have.
@@ -28,21 +38,29 @@ impl Shard {
         key
     }
 
-    /// A connection was accepted that is one too many: it is told so and lingers until that has arrived.
+    /// A connection was accepted that is one too many: it is told why and lingers until that has arrived.
     /// Only while [`may_turn_away`](Self::may_turn_away).
-    pub fn turn_away(&mut self, now: Time) -> ClientKey {
+    pub fn turn_away(&mut self, why: Full, now: Time) -> ClientKey {
         self.counters.connections_accepted.add(1);
-        self.counters.connections_turned_away.add(1);
         self.turned_away += 1;
         let connection = Connection::server(self.limits_at_the_door.clone(), now);
         let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection) });
-        let full = Response::text(Status::SERVICE_UNAVAILABLE, "the server is full: try again later\n")
-            .with_header("Retry-After", "5");
-        self.respond(key, &full, now);
+        let response = match why {
+            Full::Connections => {
+                self.counters.connections_turned_away.add(1);
+                Response::text(Status::SERVICE_UNAVAILABLE, "the server is full: try again later\n")
+                    .with_header("Retry-After", "5")
+            }
+            Full::Memory => {
+                self.counters.connections_turned_away_for_memory.add(1);
+                short_of_memory()
+            }
+        };
+        self.respond(key, &response, now);
         key
     }
 
-    /// Whether there is a place for one more who is told that the server is full.
+    /// Whether there is a place for one more who is told why it cannot come in.
     pub fn may_turn_away(&self) -> bool {
         self.turned_away < limits::REFUSALS_MAX
     }

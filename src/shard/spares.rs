@@ -32,6 +32,17 @@ impl Spares {
         }
     }
 
+    /// Bytes of memory that they keep.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives their memory back.
+    pub(super) fn clear(&mut self) {
+        self.boxes.clear();
+        self.bytes = 0;
+    }
+
     pub(super) fn check_invariants(&self) {
         assert!(self.boxes.len() <= SPARES_MAX && self.bytes <= SPARES_BYTES_MAX);
         assert!(self.boxes.iter().all(|own| own.capacity() <= SPARE_BYTES_MAX));

@@ -21,6 +21,7 @@ mod go_program;
 mod handshake;
 mod limits;
 mod many_workers;
+mod memory;
 mod payload;
 mod slow_consumer;
 mod startup;

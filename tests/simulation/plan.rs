@@ -122,6 +122,7 @@ impl Plan {
             client_context_takeover: random.chance(50),
         };
         let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
+        let memory_bytes_max = if random.chance(10) { random.pick(&[8_000, 20_000, 60_000]) } else { 0 };
         Plan {
             shards: random.within(1..=4),
             channels: random.within(1..=3),
@@ -140,7 +141,14 @@ impl Plan {
             capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
             mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 10_000, 1_000]),
             clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
-            config: Config { limits, connections_max, deflate, echo: true, ..Config::default() },
+            config: Config {
+                limits,
+                connections_max,
+                memory_bytes_max,
+                deflate,
+                echo: true,
+                ..Config::default()
+            },
         }
     }
 

@@ -66,7 +66,7 @@ struct Sim {
 impl World {
     pub fn new(plan: Plan, mut random: Random) -> World {
         let flags: Vec<Flag> = (0..plan.shards).map(|_| Flag::default()).collect();
-        let mesh = Mesh::new(flags.clone(), plan.config.connections_max);
+        let mesh = Mesh::new(flags.clone(), plan.config.connections_max, plan.config.memory_bytes_max);
         let mesh = Arc::new(mesh.with_mailbox_bytes_mark(plan.mailbox_bytes_mark));
         let config = Arc::new(plan.config.clone());
         let seed = HashSeed(random.next(), random.next());
@@ -476,7 +476,8 @@ impl World {
         };
         let drain_ms = self.drain.as_ref().map(|(since_ms, ..)| *since_ms);
         let came_late = self.drain.as_ref().is_some_and(|(_, _, clients)| client.number >= *clients);
-        let is_full = self.config.connections_max < self.clients.len();
+        let is_short_of_memory = self.config.memory_bytes_max > 0;
+        let is_full = is_short_of_memory || self.config.connections_max < self.clients.len();
         let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
         let closure = client.closure.as_ref().expect("it ended");
         let is_strange = client.habits.attack == Some(Attack::AnyRequest);
@@ -495,6 +496,7 @@ impl World {
                 // is to tell who is alive.
                 wire.was_full || (reason.as_str().starts_with("idle") && ping_interval_ms == 0)
             }
+            Closure::Agreed(Some(CloseCode::TRY_AGAIN_LATER), _) => is_short_of_memory,
             Closure::Responded(Status::SERVICE_UNAVAILABLE) => is_full || drain_ms.is_some() || is_late,
             Closure::Responded(Status::REQUEST_TIMEOUT) => is_late,
             Closure::Lost => {
@@ -519,7 +521,9 @@ impl World {
             let is_served = client.is_good() && client.is_open();
             is_all_taken &= wire.is_closed || wire.key.is_none() || is_served;
             assert!(!wire.hides_its_end(), "an end is noticed at once: {client:?}");
-            let may_wait = self.plan.has_faults || self.config.connections_max < self.clients.len();
+            let is_short_of_memory = self.config.memory_bytes_max > 0;
+            let is_full = is_short_of_memory || self.config.connections_max < self.clients.len();
+            let may_wait = self.plan.has_faults || is_full;
             let is_settled = client.is_in || client.closure.is_some() || !client.is_good();
             assert!(is_settled || may_wait, "who came is in: {client:?}");
             let said_all = client.has_said_all() && wire.bytes_read >= self.laws.bytes_sent(client.number);

@@ -1,0 +1,265 @@
+//! What a shard holds, and what it lets go when all peers together hold too much: the largest queues first.
+//!
+//! A queue is a log, which its most lagging readers keep, or what one client holds for itself: a message that is not
+//! whole, answers it has not read, the bytes of a request. Whoever can still be told gets 1013 (Try Again Later), or 503
+//! if it has asked for nothing yet. Whose socket has no room is cut off: what it does not read is what has to go.
+
+use super::Shard;
+use super::client::Client;
+use super::outbox::View;
+use crate::hub::ClientKey;
+use crate::limits;
+use crate::protocol::{CloseCode, Response, Status, Time};
+use std::cmp::Reverse;
+
+/// What a shard holds because of its peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// In all, in bytes: queues, and what each connection and channel costs.
+    pub bytes: u64,
+    /// Bytes of it in queues, which can be let go.
+    pub queued_bytes: u64,
+}
+
+/// What can be let go at once.
+#[derive(Clone, Copy, Debug)]
+enum Queue {
+    /// What a client holds for itself.
+    Client(ClientKey),
+    /// A channel's log, by the channel's number.
+    Log(u32),
+}
+
+impl Shard {
+    /// What the shard holds because of its peers.
+    pub fn held(&self) -> Held {
+        let queued_bytes = self.bytes_retained();
+        let clients = self.clients.len() as u64 * limits::CLIENT_COST_BYTES;
+        let channels = self.subscriptions.len() as u64 * limits::CHANNEL_COST_BYTES;
+        let kept_for_later = self.spares.bytes() as u64;
+        let bytes = queued_bytes + self.counters.tls_bytes_held.get() + clients + channels + kept_for_later;
+        Held { bytes, queued_bytes }
+    }
+
+    /// Gives back the memory that is kept for later.
+    pub fn spare_nothing(&mut self) {
+        self.spares.clear();
+    }
+
+    /// Lets go of the largest queues until `excess_bytes` less are held, as far as it is queues that hold them. It looks at
+    /// every client.
+    pub fn shed(&mut self, excess_bytes: u64, now: Time) {
+        let mut left = excess_bytes;
+        // Who has been told already and takes it goes anyway.
+        let can_go =
+            |client: &Client| !client.dying && (client.outbox.blocked || !client.connection.is_over());
+        let of_clients = self.clients.iter().filter(|(_, client)| client.held > 0 && can_go(client));
+        let of_clients = of_clients.map(|(key, client)| (u64::from(client.held), Queue::Client(key)));
+        let logs = self.subscriptions.iter().filter(|(_, channel)| channel.log.retained() > 0);
+        let logs = logs.map(|(local, channel)| (channel.log.retained(), Queue::Log(local)));
+        let mut queues: Vec<(u64, Queue)> = of_clients.chain(logs).collect();
+        queues.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        let (mut clients, mut freed) = (0, 0);
+        for (_, queue) in queues {
+            if left == 0 {
+                break;
+            }
+            let laggards = match queue {
+                Queue::Client(key) => vec![key],
+                Queue::Log(local) => self.laggards(local),
+            };
+            for key in laggards {
+                let bytes = self.let_go(key, now);
+                left = left.saturating_sub(bytes);
+                freed += bytes;
+                clients += 1;
+            }
+        }
+        if clients > 0 {
+            tracing::warn!(clients, bytes = freed, "let go: more memory is held than --memory-budget allows");
+        }
+    }
+
+    /// Those who keep the older half of a log because their sockets have no room.
+    fn laggards(&self, local: u32) -> Vec<ClientKey> {
+        let Some(channel) = self.subscriptions.get(local) else { return Vec::new() };
+        let older_half = channel.log.retained() / 2;
+        let is_laggard = |key: &ClientKey| {
+            self.clients.get(*key).is_some_and(|client| {
+                client.outbox.blocked && self.view(*key, client).map_or(0, View::lag) > older_half
+            })
+        };
+        channel.subscribers().iter().copied().filter(is_laggard).collect()
+    }
+
+    /// Ends a client for what it holds; how many bytes that frees, with those that go when it is forgotten.
+    fn let_go(&mut self, key: ClientKey, now: Time) -> u64 {
+        let before = self.bytes_retained();
+        let Some(client) = self.clients.get(key).filter(|client| !client.dying) else { return 0 };
+        let (is_open, is_over) = (client.connection.is_open(), client.connection.is_over());
+        let mut held = u64::from(client.held);
+        self.counters.clients_shed.add(1);
+        if is_over || client.outbox.blocked {
+            self.leave(key);
+            self.let_die(key);
+        } else if is_open {
+            self.fail(
+                key,
+                CloseCode::TRY_AGAIN_LATER,
+                "the server is short of memory, and you hold much of it",
+                now,
+            );
+            held = 0;
+        } else {
+            self.respond(key, &short_of_memory(), now);
+            held = 0;
+        }
+        before.saturating_sub(self.bytes_retained()) + held
+    }
+}
+
+/// What somebody gets who comes when there is no memory for more.
+pub(super) fn short_of_memory() -> Response {
+    Response::text(Status::SERVICE_UNAVAILABLE, "the server is short of memory: try again later\n")
+        .with_header("Retry-After", "5")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::{HashSeed, ShardId};
+    use crate::metrics::Counters;
+    use crate::shard::{Place, Slices};
+    use std::sync::Arc;
+
+    const NOW: Time = Time(0);
+
+    fn shard() -> Shard {
+        let config = Arc::new(Config::default());
+        let place = Place { id: ShardId(0), shards: 1, seed: HashSeed(1, 2), config };
+        Shard::new(place, Arc::new(Counters::default()), NOW)
+    }
+
+    /// A client in the channel `name`, with nothing to be written.
+    fn member(shard: &mut Shard, name: &str) -> ClientKey {
+        let request = format!(
+            "GET /ws/{name} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        let key = shard.connect(NOW);
+        shard.receive(key, &mut request.into_bytes(), false, usize::MAX, NOW);
+        flush(shard, |_| usize::MAX);
+        key
+    }
+
+    /// Writes what there is; of each client's write `room` is taken.
+    fn flush(shard: &mut Shard, room: impl Fn(ClientKey) -> usize) {
+        shard.seal();
+        shard.begin_flush();
+        while let Some(key) = shard.next_to_write(NOW) {
+            let plan = shard.unwritten(key, &mut Slices::new());
+            shard.written(key, plan, plan.bytes().min(room(key)), NOW);
+        }
+    }
+
+    /// `key` says a frame of `bytes` zeros that begins with `first`.
+    fn say(shard: &mut Shard, key: ClientKey, first: u8, bytes: usize) {
+        let len = match bytes {
+            126..=0xffff => [&[0x80 + 126][..], &(bytes as u16).to_be_bytes()].concat(),
+            _ => [&[0x80 + 127][..], &(bytes as u64).to_be_bytes()].concat(),
+        };
+        let mut frame = [&[first][..], &len, &vec![0; 4 + bytes]].concat();
+        shard.receive(key, &mut frame, false, usize::MAX, NOW);
+    }
+
+    /// `key` begins a message with so many bytes.
+    fn begin(shard: &mut Shard, key: ClientKey, bytes: usize) {
+        say(shard, key, 0x02, bytes);
+    }
+
+    fn publish(shard: &mut Shard, key: ClientKey, bytes: usize) {
+        say(shard, key, 0x82, bytes);
+    }
+
+    fn is_open(shard: &Shard, key: ClientKey) -> bool {
+        shard.clients.get(key).is_some_and(|client| client.connection.is_open() && !client.dying)
+    }
+
+    #[test]
+    fn a_connection_and_a_channel_count_though_they_hold_nothing() {
+        let mut shard = shard();
+        assert_eq!(shard.held(), Held::default());
+        member(&mut shard, "a");
+        member(&mut shard, "a");
+        let Held { bytes, queued_bytes } = shard.held();
+        let spare = shard.spares.bytes() as u64;
+        let cost = 2 * limits::CLIENT_COST_BYTES + limits::CHANNEL_COST_BYTES;
+        assert_eq!((bytes, queued_bytes), (cost + spare, 0));
+    }
+
+    #[test]
+    fn the_largest_goes_first_and_no_more_than_need_be() {
+        let mut shard = shard();
+        let keys: Vec<ClientKey> = (0..4).map(|_| member(&mut shard, "a")).collect();
+        for (key, bytes) in keys.iter().zip([1_000, 10_000, 90_000, 50_000]) {
+            begin(&mut shard, *key, bytes);
+        }
+        let before = shard.held().queued_bytes;
+        shard.shed(90_001, NOW);
+        let open: Vec<bool> = keys.iter().map(|key| is_open(&shard, *key)).collect();
+        assert_eq!(open, [true, true, false, false]);
+        assert!(shard.held().queued_bytes < before - 130_000, "it is free at once");
+        assert_eq!(shard.counters.clients_shed.get(), 2);
+        shard.check_invariants();
+    }
+
+    #[test]
+    fn of_a_logs_readers_only_those_are_cut_off_who_keep_its_older_half() {
+        let mut shard = shard();
+        let [reader, early, late] = [(); 3].map(|()| member(&mut shard, "a"));
+        publish(&mut shard, reader, 100_000);
+        flush(&mut shard, |key| if key == early { 10 } else { usize::MAX });
+        publish(&mut shard, reader, 30_000);
+        flush(&mut shard, |key| if key == reader { usize::MAX } else { 10 });
+        let small = member(&mut shard, "b");
+        begin(&mut shard, small, 20_000);
+        shard.shed(1, NOW);
+        let open = [reader, early, late, small].map(|key| is_open(&shard, key));
+        assert_eq!(open, [true, false, true, true]);
+        assert!((30_000..65_000).contains(&shard.log_bytes()), "{} are kept", shard.log_bytes());
+        shard.check_invariants();
+    }
+
+    #[test]
+    fn who_lags_only_because_it_was_not_written_yet_stays() {
+        let mut shard = shard();
+        let reader = member(&mut shard, "a");
+        publish(&mut shard, reader, 100_000);
+        shard.seal();
+        shard.shed(u64::MAX, NOW);
+        assert!(is_open(&shard, reader));
+    }
+
+    #[test]
+    fn a_request_that_is_not_whole_gets_503() {
+        let mut shard = shard();
+        let key = shard.connect(NOW);
+        shard.receive(key, &mut b"GET / HTTP/1.1\r\nX: ".to_vec(), false, usize::MAX, NOW);
+        shard.shed(1, NOW);
+        let mut out = Slices::new();
+        shard.unwritten(key, &mut out);
+        assert!(out[0].starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&out[0]));
+    }
+
+    #[test]
+    fn who_is_closing_already_and_does_not_read_is_cut_off() {
+        let mut shard = shard();
+        let key = member(&mut shard, "a");
+        publish(&mut shard, key, 100_000);
+        flush(&mut shard, |_| 10);
+        shard.fail(key, CloseCode::NORMAL, "", NOW);
+        shard.shed(u64::MAX, NOW);
+        assert_eq!(shard.next_dead(), Some(key));
+    }
+}

@@ -1,0 +1,122 @@
+//! A memory budget: what all clients together may make the server hold.
+
+use crate::client::{Client, Received, assert_closed, header};
+use crate::running::Running;
+use fanwire::config::Config;
+use fanwire::protocol::{CloseCode, Closure};
+use std::io::Write;
+
+const MESSAGE_BYTES: usize = 256 << 10;
+const OUTBOX_BYTES: usize = 512 << 10;
+/// What four to eight clients take whose messages are nearly whole: a buffer may be twice what is in it.
+const BUDGET_BYTES: usize = 2 << 20;
+
+fn configure(config: &mut Config) {
+    config.limits.message_bytes_max = MESSAGE_BYTES;
+    config.limits.outbox_bytes_max = OUTBOX_BYTES;
+    config.send_buffer_bytes = Some(16 << 10);
+    config.memory_bytes_max = BUDGET_BYTES as u64;
+}
+
+/// A binary message's first fragment, of `bytes` zeros, masked with a key of zeros.
+fn first_fragment(bytes: usize) -> Vec<u8> {
+    [header(0x02, bytes as u64), vec![0; 4 + bytes]].concat()
+}
+
+/// The last, which is empty.
+const LAST_FRAGMENT: [u8; 6] = [0x80, 0x80, 0, 0, 0, 0];
+
+/// A client of a channel of its own that has begun a message of `bytes` bytes and does not end it.
+fn beginner(server: &Running, name: usize, bytes: usize) -> Client {
+    let mut client = server.client(&format!("/ws/{name}"));
+    client.send_raw(&first_fragment(bytes));
+    client
+}
+
+#[test]
+fn near_the_budget_who_is_new_gets_503_and_who_is_in_stays() {
+    for workers in [1, 3] {
+        let server = Running::start(workers, configure);
+        let (mut ann, mut bob) = (server.client("/ws"), server.client("/ws"));
+        let mut beginners = Vec::new();
+        while server.totals().memory_held <= 4 * BUDGET_BYTES as u64 / 5 {
+            let before = server.totals().memory_held;
+            beginners.push(beginner(&server, beginners.len(), 25 << 10));
+            server.until("it is held", |totals| totals.memory_held > before + (25 << 10));
+        }
+        let full = server.http("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((full.status, full.header("retry-after")), (503, Some("5")));
+        assert!(full.body.contains("short of memory"), "{}", full.body);
+        ann.send("still here");
+        assert_eq!((&*ann.text(), &*bob.text()), ("still here", "still here"));
+        assert_eq!(server.totals().clients_shed, 0);
+        drop(beginners);
+        server.until("they are gone", |totals| totals.memory_held < BUDGET_BYTES as u64 / 2);
+        server.client("/ws");
+        assert_eq!(server.totals().connections_turned_away, 0, "there were places");
+    }
+}
+
+#[test]
+fn beyond_the_budget_who_holds_most_gets_1013_and_the_others_hear_everything() {
+    for workers in [1, 3] {
+        let server = Running::start(workers, configure);
+        let (mut ann, mut bob) = (server.client("/ws"), server.client("/ws"));
+        let mut clients: Vec<Client> = (0..20).map(|name| server.client(&format!("/ws/{name}"))).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            // Each begins a little more than the one before.
+            client.send_raw(&first_fragment((225 << 10) + (number << 10)));
+            ann.send(&number.to_string());
+            assert!(ann.text() == number.to_string() && bob.text() == number.to_string());
+        }
+        let mut told = 0;
+        for client in &mut clients {
+            // Who was let go may not hear of it any more.
+            drop(client.second_hand().write_all(&LAST_FRAGMENT));
+            match client.receive() {
+                Received::Binary(message) => assert!(message.len() >= 225 << 10),
+                Received::Closed(closure) => {
+                    assert_closed(&closure, CloseCode::TRY_AGAIN_LATER, "short of memory");
+                    told += 1;
+                }
+                other @ Received::Text(_) => panic!("{other:?}"),
+            }
+        }
+        let totals = server.totals();
+        assert_eq!(told, totals.clients_shed, "who was let go was told, and the others end their messages");
+        assert!((1..20).contains(&told), "no more than need be: {told}");
+        assert!(totals.memory_held <= BUDGET_BYTES as u64);
+    }
+}
+
+#[test]
+fn beyond_the_budget_whoever_does_not_read_its_channel_is_cut_off() {
+    for workers in [1, 3] {
+        let server = Running::start(workers, configure);
+        let mut rooms: Vec<(Client, Client)> = (0..12)
+            .map(|room| {
+                let target = format!("/ws/{room}");
+                (server.client(&target), Client::with_receive_buffer(server.address, &target, 8 << 10))
+            })
+            .collect();
+        // Each lazy client may lag by two messages, but not all of them at once.
+        let message = "x".repeat(225 << 10);
+        for _ in 0..2 {
+            for (publisher, _) in &mut rooms {
+                publisher.send(&message);
+                assert!(publisher.text() == message, "who reads hears everything");
+            }
+        }
+        let totals = server.until("some are let go", |totals| {
+            totals.clients_shed > 0 && totals.memory_held <= BUDGET_BYTES as u64
+        });
+        assert_eq!(totals.slow_consumers_closed, 0, "nobody was over its own limit");
+        let shed = totals.clients_shed;
+        assert!(shed < 12, "no more than need be");
+        server.until("they are gone at once", |totals| totals.connections_open == 24 - shed);
+        let lazy = rooms.into_iter().map(|(_, lazy)| lazy);
+        let cut =
+            lazy.filter_map(|mut lazy| (lazy.receive() == Received::Closed(Closure::Lost)).then_some(()));
+        assert_eq!(cut.count() as u64, shed, "the others hear what waits for them");
+    }
+}
