@@ -47,13 +47,20 @@ impl Assembler {
         check_len(payload_len, self.bytes.len(), message_bytes_max, self.compressed)
     }
 
-    /// Appends a piece of payload, unmasked.
+    /// Appends a piece of payload, unmasked. `remaining` bytes of its frame's payload are still to come.
     ///
     /// # Errors
     /// If a text can no longer become UTF-8 (§8.1).
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+    pub(crate) fn push(&mut self, piece: &[u8], remaining: u64) -> Result<(), ProtocolError> {
         if self.kind == Kind::Text && !self.compressed {
             self.text.push(piece).map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        if piece.len() > self.bytes.capacity() - self.bytes.len() {
+            // Room for the frame's end, too, but for no more of it than has come: a buffer that is filled to the brim
+            // moves with the next piece.
+            let come = self.bytes.len() + piece.len();
+            let ahead = usize::try_from(remaining).unwrap_or(usize::MAX).min(come);
+            self.bytes.reserve(piece.len() + ahead);
         }
         self.bytes.extend_from_slice(piece);
         Ok(())

@@ -982,7 +982,7 @@ impl Open {
         let unfinished = self.unfinished.get_or_insert_default();
         // A continuation's message is there already, by the check of its header.
         let message = unfinished.message.get_or_insert_with(|| Assembler::new(kind, self.compressed));
-        message.push(bytes)?;
+        message.push(bytes, self.decoder.remaining())?;
         if !(last && fin) {
             return Ok(None);
         }

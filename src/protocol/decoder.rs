@@ -135,6 +135,15 @@ impl FrameDecoder {
         matches!(self.progress, Progress::Header { begun_len: 0, .. })
     }
 
+    /// Bytes of the current frame's payload that are still to come.
+    #[inline]
+    pub(super) fn remaining(&self) -> u64 {
+        match self.progress {
+            Progress::Header { .. } => 0,
+            Progress::Payload { remaining, .. } => remaining,
+        }
+    }
+
     #[inline]
     fn begin<'i>(&mut self, header: FrameHeader) -> Decoded<'i> {
         let FrameHeader { fin, opcode, masking_key, payload_len, .. } = header;

@@ -5,7 +5,7 @@ use fanwire::limits::Limits;
 use fanwire::protocol::Opcode;
 
 /// Bytes that come on top of what has come, at most, while anything is unfinished.
-const BOOKKEEPING: usize = 128;
+const BOOKKEEPING: usize = 144;
 
 #[test]
 fn an_idle_connection_holds_nothing() {
@@ -57,6 +57,20 @@ fn of_a_message_what_has_come_is_held_and_of_a_control_frame_too() {
     server.receive(&ping[..56]);
     let both = server.connection.held_bytes();
     assert!((message + 50..=message + 125).contains(&both), "{both}");
+}
+
+#[test]
+fn a_message_that_lacks_little_has_room_for_that_and_no_more() {
+    let mut server = Peer::server();
+    let message = masked(true, Opcode::Binary, &vec![1; 1 << 16]);
+    let (most, rest) = message.split_at(message.len() - 14);
+    server.receive(most);
+    let begun = server.connection.held_bytes();
+    assert!((1 << 16..=(1 << 16) + BOOKKEEPING).contains(&begun), "{begun}");
+    server.receive(&rest[..13]);
+    assert_eq!(server.connection.held_bytes(), begun, "the buffer has not moved");
+    server.receive(&rest[13..]);
+    assert_eq!(server.connection.held_bytes(), 0);
 }
 
 #[test]
