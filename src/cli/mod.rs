@@ -1,6 +1,7 @@
 //! Arguments, and what each subcommand does with them.
 
 mod address;
+mod allocator;
 mod bench;
 mod chat;
 mod memory;

@@ -1,6 +1,6 @@
 //! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
 
-use super::{EXIT_USAGE, memory, seconds};
+use super::{EXIT_USAGE, allocator, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, TlsFiles};
@@ -119,6 +119,7 @@ enum LogFormat {
 
 /// Serves until it is told to end.
 pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
+    allocator::give_memory_back();
     start_logging(arguments.log_format, arguments.verbose);
     let result = config(arguments).map_err(ServerError::Config).and_then(Server::run);
     match result {

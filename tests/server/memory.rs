@@ -1,10 +1,13 @@
 //! A memory budget: what all clients together may make the server hold.
 
-use crate::client::{Client, Received, assert_closed, header};
+use crate::client::{Client, PATIENCE, Received, assert_closed, header};
+use crate::process::Process;
 use crate::running::Running;
 use fanwire::config::Config;
 use fanwire::protocol::{CloseCode, Closure};
 use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const MESSAGE_BYTES: usize = 256 << 10;
 const OUTBOX_BYTES: usize = 512 << 10;
@@ -118,5 +121,29 @@ fn beyond_the_budget_whoever_does_not_read_its_channel_is_cut_off() {
         let cut =
             lazy.filter_map(|mut lazy| (lazy.receive() == Received::Closed(Closure::Lost)).then_some(()));
         assert_eq!(cut.count() as u64, shed, "the others hear what waits for them");
+    }
+}
+
+#[test]
+fn what_is_resident_stays_within_the_budget_and_goes_back_to_the_system_after_a_peak() {
+    const BUDGET_BYTES: usize = 24 << 20;
+    let budget = BUDGET_BYTES.to_string();
+    let (process, address) = Process::serve(&["--workers", "2", "--memory-budget", &budget]);
+    let first = process.resident_bytes();
+    let mut clients: Vec<Client> =
+        (0..100).map(|name| Client::connect(address, &format!("/ws/{name}"))).collect();
+    let mut peak = 0;
+    for client in &mut clients {
+        client.send_raw(&first_fragment(1_000_000));
+        peak = peak.max(process.resident_bytes() - first);
+    }
+    assert!(peak > BUDGET_BYTES / 4, "100 MB were sent: {peak}");
+    // The program itself and what it takes for each worker are not part of it.
+    assert!(peak < BUDGET_BYTES + (4 << 20), "{peak} bytes at the peak");
+    drop(clients);
+    let started = Instant::now();
+    while process.resident_bytes() - first > BUDGET_BYTES / 4 {
+        assert!(started.elapsed() < PATIENCE, "{} bytes stay", process.resident_bytes() - first);
+        thread::sleep(Duration::from_millis(10));
     }
 }

@@ -75,6 +75,14 @@ impl Process {
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
+    /// Bytes of its memory that are resident (proc(5)).
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc(5)");
+        let kibibytes: usize = line.trim_end_matches("kB").trim().parse().expect("proc(5)");
+        kibibytes << 10
+    }
+
     /// What it has spent, user and system, in ticks of 10 ms (proc(5)).
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
