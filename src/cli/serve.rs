@@ -1,5 +1,6 @@
 //! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
 
+use super::descriptors::{self, Descriptors};
 use super::{EXIT_USAGE, allocator, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -136,7 +137,9 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         Some(workers) => workers,
         None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
     };
-    let descriptors = raise_descriptor_limit();
+    let Descriptors { before, now } = descriptors::raise_limit();
+    tracing::info!("open files: {now} (was {before})");
+    let descriptors = usize::try_from(now).unwrap_or(usize::MAX);
     let connections_possible = connections_possible(descriptors, workers);
     let connections_max = arguments.max_connections.unwrap_or(connections_possible.max(1));
     if connections_max > connections_possible {
@@ -212,14 +215,6 @@ fn tls_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Optio
 /// An address to listen on.
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, as 127.0.0.1:8080 or [::1]:8080".to_owned())
-}
-
-/// Lets the process have as many open files as its hard limit allows; how many that is.
-fn raise_descriptor_limit() -> usize {
-    let before = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(0, |(soft, _)| soft);
-    let now = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(before);
-    tracing::info!("open files: {now} (was {before})");
-    usize::try_from(now).unwrap_or(usize::MAX)
 }
 
 /// How many clients `descriptors` are enough for, next to what the server needs for itself. Half of them at least:

@@ -1,7 +1,8 @@
 //! [`Peer`]: one of the run's connections to the server: a socket, the protocol core, and what the socket did not take yet.
 
+use crate::cli::closure::describe;
 use fanwire::limits::{Limits, OWN_BYTES_MARK};
-use fanwire::protocol::{ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Time, Timeout};
+use fanwire::protocol::{ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Time};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -249,27 +250,7 @@ impl Ending {
                 format!("{error}: no ports are left; give more addresses with --destinations or --source")
             }
             Ending::Broken(error) => error.to_string(),
-            Ending::Closed(closure) => match closure {
-                Closure::Agreed(code, reason) => {
-                    let code = code.unwrap_or(CloseCode::NO_STATUS);
-                    let reason = reason.as_str().escape_debug();
-                    format!("the server closed the connection: {code} {reason}").trim_end().to_owned()
-                }
-                Closure::Responded(status) => format!("the server refused: {status}"),
-                Closure::Failed(error) => {
-                    format!("the server broke the protocol: {error} ({})", error.section())
-                }
-                Closure::Refused(error) => {
-                    format!("this is no WebSocket server: {error} ({})", error.section())
-                }
-                Closure::Dropped(code) => format!("closed with {code}"),
-                Closure::TimedOut(Timeout::Handshake) => "the server did not answer in time".to_owned(),
-                Closure::TimedOut(Timeout::Close) => {
-                    "the server did not answer our Close frame in time".to_owned()
-                }
-                Closure::TimedOut(Timeout::Idle) => "the server is silent".to_owned(),
-                Closure::Lost => "the connection was lost".to_owned(),
-            },
+            Ending::Closed(closure) => describe(closure, b""),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::pace::Pace;
 use super::payload::{LINE_BYTES_MIN, PUBLISHERS_MAX};
 use super::peer::Route;
 use crate::cli::address::Address;
+use crate::cli::descriptors;
 use fanwire::protocol::{ClientRequest, Kind};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -249,8 +250,7 @@ fn milliseconds(milliseconds: u32) -> Duration {
 
 /// Lets the process have as many open files as its hard limit allows, and checks that they suffice.
 fn check_descriptors(option: &str, connections: usize) -> Result<(), String> {
-    let before = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(0, |(soft, _)| soft);
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(before);
+    let limit = descriptors::raise_limit().now;
     let needed = connections.saturating_add(DESCRIPTORS_RESERVED);
     if needed as u64 > limit {
         return Err(format!(

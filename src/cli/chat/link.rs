@@ -5,15 +5,15 @@
 
 use fanwire::limits::{Limits, OWN_BYTES_MARK};
 use fanwire::protocol::{
-    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Status, Time, Timeout, Wants,
+    ClientRequest, CloseCode, CloseReason, Closure, Connection, Event, Kind, Status, Time, Wants,
 };
 use mio::net::TcpStream;
 use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 
-use super::payload::escape;
 use super::transport::{self, Transport};
+use crate::cli::closure::describe;
 
 /// What the client bears from a server. A Ping goes well before a home router forgets the connection, and a server
 /// that answers nothing for 45 s is gone.
@@ -263,7 +263,7 @@ impl Sequel {
                 1001 | 1008 | 1011..=1014 => Sequel::Reconnect,
                 _ => Sequel::Fail,
             },
-            Closure::Responded(status) if (500..600).contains(&status.number()) => Sequel::Reconnect,
+            Closure::Responded(status) if matches!(status.number(), 429 | 500..=599) => Sequel::Reconnect,
             Closure::Lost | Closure::TimedOut(_) => Sequel::Reconnect,
             Closure::Responded(_) | Closure::Failed(_) | Closure::Dropped(_) | Closure::Refused(_) => {
                 Sequel::Fail
@@ -279,36 +279,10 @@ fn speaks_of_tls(body: &[u8]) -> bool {
     ["HTTPS", "SSL", "TLS"].iter().any(|word| body.contains(word))
 }
 
-/// How a link ended, in a sentence that a terminal can show.
-fn describe(closure: &Closure, refusal: &[u8]) -> String {
-    match closure {
-        Closure::Agreed(code, reason) => {
-            let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-            let reason = if reason.as_str().is_empty() {
-                String::new()
-            } else {
-                format!(" {}", escape(reason.as_str()))
-            };
-            format!("the server closed the connection: {code}{reason}")
-        }
-        Closure::Responded(status) => {
-            let body = String::from_utf8_lossy(refusal);
-            format!("the server refused: {status}: {}", escape(body.trim())).trim_end_matches(": ").to_owned()
-        }
-        Closure::Failed(error) => format!("the server broke the protocol: {error} ({})", error.section()),
-        Closure::Refused(error) => format!("this is no WebSocket server: {error} ({})", error.section()),
-        Closure::Dropped(code) => format!("closed with {code}"),
-        Closure::TimedOut(Timeout::Handshake) => "the server did not answer in time".to_owned(),
-        Closure::TimedOut(Timeout::Idle) => "the server is silent: the connection is dead".to_owned(),
-        Closure::TimedOut(Timeout::Close) => "the server did not answer our Close frame in time".to_owned(),
-        Closure::Lost => "the connection was lost".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fanwire::protocol::{HandshakeError, ProtocolError};
+    use fanwire::protocol::{HandshakeError, ProtocolError, Timeout};
 
     fn agreed(code: u16, reason: &str) -> Closure {
         Closure::Agreed(Some(CloseCode::new(code)), CloseReason::new(reason))
@@ -329,8 +303,8 @@ mod tests {
     #[test]
     fn a_refusal_is_final_unless_it_is_the_server_s_own_trouble() {
         let sequel = |status| Sequel::of(&Closure::Responded(Status::new(status)));
-        assert_eq!([sequel(200), sequel(302), sequel(403), sequel(404), sequel(429)], [Sequel::Fail; 5]);
-        assert_eq!([sequel(500), sequel(502), sequel(503)], [Sequel::Reconnect; 3]);
+        assert_eq!([sequel(200), sequel(302), sequel(403), sequel(404)], [Sequel::Fail; 4]);
+        assert_eq!([sequel(429), sequel(500), sequel(502), sequel(503)], [Sequel::Reconnect; 4]);
     }
 
     #[test]
@@ -339,22 +313,5 @@ mod tests {
         assert_eq!(Sequel::of(&Closure::TimedOut(Timeout::Idle)), Sequel::Reconnect);
         assert_eq!(Sequel::of(&Closure::Failed(ProtocolError::Masked)), Sequel::Fail);
         assert_eq!(Sequel::of(&Closure::Refused(HandshakeError::ResponseInvalid)), Sequel::Fail);
-    }
-
-    #[test]
-    fn the_end_is_told_with_code_and_reason_and_obeys_nothing_in_them() {
-        assert_eq!(
-            describe(&agreed(1008, "too slow\x1b[2J"), b""),
-            r"the server closed the connection: 1008 too slow\u{1b}[2J"
-        );
-        assert_eq!(describe(&agreed(1001, ""), b""), "the server closed the connection: 1001");
-        assert_eq!(
-            describe(&Closure::Responded(Status::NOT_FOUND), b"no such channel\n"),
-            "the server refused: 404 Not Found: no such channel"
-        );
-        assert_eq!(
-            describe(&Closure::Responded(Status::NOT_FOUND), b""),
-            "the server refused: 404 Not Found"
-        );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::input::Printer;
 use super::payload::{self, Heard};
+use crate::cli::escape::{append_escaped, escape};
 use fanwire::protocol::Kind;
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -78,12 +79,12 @@ impl Screen {
         match heard {
             Heard::Chat { username, text } if !self.is_raw => {
                 let name = if username.trim().is_empty() { NAMELESS } else { username.trim() };
-                line.push_str(&self.out.paint(BOLD, &payload::escape(name)));
+                line.push_str(&self.out.paint(BOLD, &escape(name)));
                 line.push_str(": ");
-                payload::append_escaped(text, &mut line);
+                append_escaped(text, &mut line);
             }
             Heard::Error(error) if !self.is_raw => {
-                let error = format!("error from the server: {}", payload::escape(error));
+                let error = format!("error from the server: {}", escape(error));
                 line.push_str(&self.out.paint(RED, &error));
             }
             _ => payload::append_other(kind, payload, &mut line),

@@ -8,11 +8,12 @@ use super::backoff::Backoff;
 use super::departure::Departure;
 use super::input::{Input, Next};
 use super::link::{Ending, Link, Sequel};
-use super::payload::{self, count};
+use super::payload::count;
 use super::screen::Screen;
 use super::talk::Talk;
 use super::transport::{Security, Transport};
 use super::unconfirmed::Unconfirmed;
+use crate::cli::escape::escape;
 use fanwire::protocol::Time;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
@@ -294,11 +295,8 @@ impl Session {
 
     fn start_input(&mut self) -> io::Result<()> {
         if self.input.is_none() {
-            let prompt = if self.talk.is_raw {
-                "> ".to_owned()
-            } else {
-                format!("{}: ", payload::escape(&self.talk.username))
-            };
+            let prompt =
+                if self.talk.is_raw { "> ".to_owned() } else { format!("{}: ", escape(&self.talk.username)) };
             let (input, printer) = Input::start(prompt, self.departure.clone())?;
             self.input = Some(input);
             self.talk.screen.share_with_editor(printer);

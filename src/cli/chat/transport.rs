@@ -3,7 +3,8 @@
 //! It does not wait: who polls the socket calls again. TLS errors come out of [`read`](Transport::read) as
 //! [`rustls::Error`]s, for [`describe`] to put into a sentence.
 
-use super::payload::{count, escape};
+use super::payload::count;
+use crate::cli::escape::escape;
 use mio::net::TcpStream;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage};
