@@ -15,7 +15,7 @@ use crate::limits::{DEFLATE_LAST_BLOCKS_MAX, DEFLATE_OFFERS_MAX, Limits};
 use crate::protocol::{
     self, Agreement, ClientRequest, ClientWindow, CloseCode, CloseReason, Closure, Compressing, Connection,
     Decoded, Deflate, DeflateOffer, DeflatePolicy, Deflater, Event, FrameDecoder, FrameHeader,
-    HandshakeError, Inflater, Kind, MaskingKey, Opcode, Parse, ProtocolError, Request, Rsv, Time,
+    HandshakeError, Inflater, Kind, MaskingKey, Opcode, Parse, Payload, ProtocolError, Request, Rsv, Time,
     Utf8Validator, Wants, WindowBits, mask,
 };
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status as InflateStatus};
@@ -312,7 +312,8 @@ struct Transcript {
 /// memory held stays within twice what has come in, and a window if the peer may refer to earlier messages. The bytes
 /// begin with a [`Script`]; its switches choose the role (1), whether a handshake that succeeds comes first (2), whether
 /// we close after half of the input (4), how what is behind the request head gets to the connection (8), whether messages
-/// may be compressed (16), and that with references to earlier ones (32).
+/// may be compressed (16), and that with references to earlier ones (32), and whether messages that are whole in a piece
+/// are taken in a row and not as events (64).
 pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
     let script = Script::new(bytes);
     let (_, handshake) = law_connection(&script, &mut Vec::new());
@@ -321,20 +322,22 @@ pub fn a_connection_ignores_how_its_input_is_cut(bytes: &[u8]) {
         if script.switch(2) { input.len() + script.rest.len() / 2 } else { input.len() + script.rest.len() };
     input.extend_from_slice(script.rest);
     let (before, after) = input.split_at(middle);
-    let whole = converse(&script, &[before], &[after]);
-    assert_eq!(converse(&script, &script.cut(before), &script.cut(after)), whole);
+    let whole = converse(&script, &[before], &[after], false);
+    assert_eq!(converse(&script, &script.cut(before), &script.cut(after), script.switch(6)), whole);
     let drips = |bytes| <[u8]>::chunks(bytes, 1).collect::<Vec<_>>();
-    assert_eq!(converse(&script, &drips(before), &drips(after)), whole);
+    assert_eq!(converse(&script, &drips(before), &drips(after), false), whole);
 }
 
-/// Hands a connection two rows of input, with a close of ours in between if the script says so.
-fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]]) -> Transcript {
+/// Hands a connection two rows of input, with a close of ours in between if the script says so. Messages that are whole in
+/// a piece are taken in a row, or come as events.
+fn converse(script: &Script<'_>, before: &[&[u8]], after: &[&[u8]], in_rows: bool) -> Transcript {
     let mut out = Vec::new();
     let (mut connection, _) = law_connection(script, &mut out);
     let mut conversation = Conversation {
         received: 0,
         opened_at: None,
         holds: script.switch(3),
+        in_rows,
         agreement: law_agreement(script),
         seen: Vec::new(),
     };
@@ -403,6 +406,8 @@ struct Conversation {
     opened_at: Option<usize>,
     /// Bytes behind a request head are held by the connection rather than by us.
     holds: bool,
+    /// Messages that are whole in an input are taken in a row.
+    in_rows: bool,
     /// What a request is answered with.
     agreement: Agreement,
     seen: Vec<Seen>,
@@ -415,7 +420,11 @@ impl Conversation {
         let mut bytes = piece.to_vec();
         let mut input = bytes.as_mut_slice();
         let mut held = None;
-        while let Some(event) = connection.next_event(&mut input, Time(0), out) {
+        loop {
+            if self.in_rows {
+                input = self.take_row(connection, input, out);
+            }
+            let Some(event) = connection.next_event(&mut input, Time(0), out) else { break };
             let seen = match event {
                 Event::Requested(request) => {
                     if let Err(error) = request.upgrade {
@@ -455,6 +464,26 @@ impl Conversation {
             self.received -= held.len();
             self.receive(connection, &held, out);
         }
+    }
+
+    /// Takes the whole messages at the front of an input, and echoes them. Returns what is left.
+    fn take_row<'i>(
+        &mut self,
+        connection: &mut Connection,
+        input: &'i mut [u8],
+        out: &mut Vec<u8>,
+    ) -> &'i mut [u8] {
+        let mut row = Vec::new();
+        let mut rest = input;
+        connection.take_whole_messages(&mut rest, Time(0), |message| {
+            assert!(matches!(message.payload, Payload::Lent(_)), "it is whole in the input");
+            row.push((message.kind, message.payload.into_vec()));
+        });
+        for (kind, payload) in row {
+            assert!(connection.send(kind, &payload, out), "a message comes while it is open");
+            self.seen.push(Seen::Message(kind, payload));
+        }
+        rest
     }
 }
 

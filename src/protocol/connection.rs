@@ -235,6 +235,13 @@ struct Closing {
     held: Vec<u8>,
 }
 
+/// What messages that come whole must be like. It holds for all of them up to the first that is anything else.
+#[derive(Clone, Copy, Debug)]
+struct WholeMessages {
+    are_masked: bool,
+    message_bytes_max: usize,
+}
+
 /// What an input comes to.
 enum Step<'i> {
     Event(Option<Event<'i>>),
@@ -350,6 +357,35 @@ impl Connection {
         }
     }
 
+    /// Consumes the messages at the front of `input` that have come whole, each in one frame and not compressed, and hands
+    /// them to `take` one after another. It stops before anything else, which is left to
+    /// [`next_event`](Self::next_event); that returns the same messages, one a call, and neither needs the other.
+    ///
+    /// This is for whoever gets many messages in one input and need not answer in between: what holds for all of them is
+    /// looked at once, and no event is made.
+    #[inline]
+    pub fn take_whole_messages<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        now: Time,
+        mut take: impl FnMut(Message<'i>),
+    ) {
+        let State::Open(open) = &mut self.state else { return };
+        let Some(whole) = open.whole_messages(&self.limits, &self.role) else { return };
+        let len = input.len();
+        // A cursor of its own, which stays in registers.
+        let mut rest = mem::take(input);
+        while let Some(message) = whole.lend(&mut rest) {
+            take(message);
+        }
+        *input = rest;
+        if input.len() < len {
+            open.compressed = false;
+            self.heard = now;
+            self.quiet_since = now;
+        }
+    }
+
     /// It is not inlined, as [`step`](Self::step) is not.
     #[inline(never)]
     fn step_inflating<'e, 'i: 'e>(
@@ -394,12 +430,13 @@ impl Connection {
         Event::Closed(Closure::Failed(error))
     }
 
-    /// The way that almost all messages take, short for speed: see [`Open::lent_message`].
+    /// The way that almost all messages take, short for speed: see [`WholeMessages`].
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
     fn lent_message<'i>(&mut self, input: &mut &'i mut [u8], now: Time) -> Option<Message<'i>> {
         let State::Open(open) = &mut self.state else { return None };
-        let message = open.lent_message(input, &self.limits, &self.role)?;
+        let message = open.whole_messages(&self.limits, &self.role)?.lend(input)?;
+        open.compressed = false;
         self.heard = now;
         self.quiet_since = now;
         Some(message)
@@ -874,28 +911,19 @@ impl Connecting {
     }
 }
 
-impl Open {
+impl WholeMessages {
     /// Reads a message that came in one frame, whole in this input, and not compressed.
     ///
     /// `None`, and nothing is consumed, if it is anything else that comes next, or if anything is wrong with it: what to do
-    /// then is decided by [`read_frames`](Self::read_frames), which would make the same of this message, too.
+    /// then is decided by [`Open::read_frames`], which would make the same of this message, too.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
-    fn lent_message<'i>(
-        &mut self,
-        input: &mut &'i mut [u8],
-        limits: &Limits,
-        role: &Role,
-    ) -> Option<Message<'i>> {
-        let is_in_message = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.message.is_some());
-        if is_in_message || !self.decoder.is_between_frames() {
-            return None;
-        }
+    fn lend<'i>(self, input: &mut &'i mut [u8]) -> Option<Message<'i>> {
         let kind = FrameHeader::whole_message(*input.first()?)?;
         let Ok(Parse::Complete((header, header_len))) = FrameHeader::parse(input) else { return None };
         let payload_len = usize::try_from(header.payload_len).ok()?;
-        let fits = payload_len <= limits.message_bytes_max && payload_len <= input.len() - header_len;
-        if !fits || header.masking_key.is_some() != role.expected(false, false).masked {
+        let fits = payload_len <= self.message_bytes_max && payload_len <= input.len() - header_len;
+        if !fits || header.masking_key.is_some() != self.are_masked {
             return None;
         }
         let bytes = &mut input[header_len..header_len + payload_len];
@@ -909,9 +937,22 @@ impl Open {
             }
             return None;
         }
-        self.compressed = false;
         decoder::split_front(input, header_len);
         Some(Message { kind, payload: Payload::Lent(decoder::split_front(input, payload_len)) })
+    }
+}
+
+impl Open {
+    /// What messages that come whole must be like; `None` within a frame or a fragmented message.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
+    fn whole_messages(&self, limits: &Limits, role: &Role) -> Option<WholeMessages> {
+        let is_in_message = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.message.is_some());
+        if is_in_message || !self.decoder.is_between_frames() {
+            return None;
+        }
+        let are_masked = role.expected(false, false).masked;
+        Some(WholeMessages { are_masked, message_bytes_max: limits.message_bytes_max })
     }
 
     /// Reads frames until a message is whole or the peer's Close frame came.

@@ -7,7 +7,8 @@
 //!
 //! A [`Connection`] has four kinds of method, and whoever drives it does the same four things in a loop:
 //!
-//! - **inputs** tell it what has happened: [`next_event`](Connection::next_event) that bytes came,
+//! - **inputs** tell it what has happened: [`next_event`](Connection::next_event) that bytes came (and
+//!   [`take_whole_messages`](Connection::take_whole_messages), for many messages at a time),
 //!   [`receive_eof`](Connection::receive_eof) that no more will, [`handle_timeout`](Connection::handle_timeout) that time
 //!   has passed, [`set_congested`](Connection::set_congested) that the peer does not take what is written,
 //!   [`heard`](Connection::heard) that it is alive. They never fail: what a peer does wrong closes its connection and comes

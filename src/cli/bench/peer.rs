@@ -121,8 +121,12 @@ impl Peer {
         out: &mut Vec<u8>,
         mut hear: impl FnMut(&[u8]),
     ) -> Option<Ending> {
-        while let Some(event) = self.connection.next_event(&mut input, now, out) {
-            match event {
+        loop {
+            self.connection.take_whole_messages(&mut input, now, |message| hear(&message.payload));
+            if input.is_empty() {
+                return None;
+            }
+            match self.connection.next_event(&mut input, now, out)? {
                 Event::Message(message) => hear(&message.payload),
                 Event::Accepted(_) => self.was_accepted = true,
                 Event::Closed(closure) => return Some(Ending::Closed(closure)),
@@ -130,7 +134,6 @@ impl Peer {
                 Event::Requested(_) => {}
             }
         }
-        None
     }
 
     /// Writes as much as the socket takes, and keeps the rest. What a lost connection does not take is dropped: reading
