@@ -28,8 +28,23 @@ const TIME: Range<usize> = 46..62;
 /// Digits of a number or a time.
 const DIGITS: usize = 16;
 
-/// A chat line with its fields at 0.
-const LINE: &[u8; LINE_BYTES_MIN - 2] = br#"{"username":"u00000","text":"0000000000000000 0000000000000000"#;
+/// The shortest chat line, with its fields at 0.
+const LINE: &[u8; LINE_BYTES_MIN] = br#"{"username":"u00000","text":"0000000000000000 0000000000000000"}"#;
+
+/// How far above that each byte of a chat line may be: a digit by 9, and what follows the fields by anything.
+const LINE_SPANS: [u8; LINE_BYTES_MIN] = {
+    let mut spans = [0; LINE_BYTES_MIN];
+    let mut index = 0;
+    while index < LINE_BYTES_MIN {
+        spans[index] = match LINE[index] {
+            b'0' => 9,
+            _ if index >= TIME.end => u8::MAX,
+            _ => 0,
+        };
+        index += 1;
+    }
+    spans
+};
 
 /// The filler of a payload.
 const FILLER: u8 = b'x';
@@ -58,12 +73,13 @@ enum Shape {
 impl Template {
     /// Chat lines of `bytes` bytes, at least [`LINE_BYTES_MIN`].
     pub(super) fn lines(bytes: usize, key: MaskingKey) -> Template {
-        let mut line = LINE.to_vec();
+        let (fields, end) = LINE.split_at(TIME.end);
+        let mut line = fields.to_vec();
         if bytes > LINE_BYTES_MIN {
             line.push(b' ');
         }
-        line.resize(bytes - 2, FILLER);
-        line.extend_from_slice(br#""}"#);
+        line.resize(bytes - end.len(), FILLER);
+        line.extend_from_slice(end);
         Template::new(Kind::Text, &line, key, Shape::Line)
     }
 
@@ -158,9 +174,9 @@ impl Line {
 
     #[inline]
     fn verbatim(payload: &[u8]) -> Option<Line> {
-        let line: &[u8; LINE_BYTES_MIN - 2] = payload.first_chunk()?;
-        let is_ours = line[..PUBLISHER.start] == LINE[..PUBLISHER.start]
-            && line[PUBLISHER.end..NUMBER.start] == LINE[PUBLISHER.end..NUMBER.start];
+        let line: &[u8; LINE_BYTES_MIN] = payload.first_chunk()?;
+        let is_within = |index: usize| line[index].wrapping_sub(LINE[index]) <= LINE_SPANS[index];
+        let is_ours = (0..LINE_BYTES_MIN).fold(true, |is_ours, index| is_ours & is_within(index));
         if !is_ours {
             return None;
         }
@@ -168,9 +184,9 @@ impl Line {
         let mut publisher: [u8; 8] = *line[PUBLISHER.end - 8..].first_chunk()?;
         publisher[..3].fill(b'0');
         Some(Line {
-            publisher: read_8(publisher)? as usize,
-            number: read_16(line[NUMBER.start..].first_chunk()?)?,
-            intended_ns: read_16(line[TIME.start..].first_chunk()?)?,
+            publisher: value_8(publisher) as usize,
+            number: value_16(line[NUMBER.start..].first_chunk()?),
+            intended_ns: value_16(line[TIME.start..].first_chunk()?),
         })
     }
 
@@ -213,24 +229,24 @@ fn digits_8(number: u64) -> [u8; 8] {
 /// 16 decimal digits; `None` if one is none.
 #[inline]
 fn read_16(digits: &[u8; DIGITS]) -> Option<u64> {
+    let are_digits = digits.iter().fold(true, |are, byte| are & byte.is_ascii_digit());
+    are_digits.then(|| value_16(digits))
+}
+
+/// The value of 16 bytes that are decimal digits.
+#[inline]
+fn value_16(digits: &[u8; DIGITS]) -> u64 {
     let (halves, _) = digits.as_chunks::<8>();
-    Some(read_8(halves[0])? * EIGHT_DIGITS + read_8(halves[1])?)
+    value_8(halves[0]) * EIGHT_DIGITS + value_8(halves[1])
 }
 
 /// The reverse of [`digits_8`]: neighbours are put together, three times.
 #[inline]
-fn read_8(digits: [u8; 8]) -> Option<u64> {
-    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    let word = u64::from_le_bytes(digits);
-    // Digits are 0x30 to 0x39: above them the addition changes the high half.
-    if word & HIGH != ZEROS || word.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
-        return None;
-    }
-    let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
+fn value_8(digits: [u8; 8]) -> u64 {
+    let ones = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
     let twos = (ones.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = (twos.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul((10_000 << 32) | 1) >> 32)
+    fours.wrapping_mul((10_000 << 32) | 1) >> 32
 }
 
 #[cfg(test)]
@@ -304,6 +320,20 @@ mod tests {
     }
 
     #[test]
+    fn a_line_with_any_byte_changed_is_another_or_none() {
+        for place in 0..LINE_BYTES_MIN {
+            for byte in 0..=u8::MAX {
+                let mut line = *LINE;
+                line[place] = byte;
+                let is_digit = LINE[place] == b'0' && byte.is_ascii_digit();
+                let is_filler = place >= TIME.end;
+                let is_read = is_digit || is_filler || byte == LINE[place];
+                assert_eq!(Line::verbatim(&line).is_some(), is_read, "{byte} at {place}");
+            }
+        }
+    }
+
+    #[test]
     fn an_echoed_number_is_read_from_as_many_digits_as_there_are() {
         for bytes in [1, 2, 15, 16, 17, 1000] {
             let mut template = Template::numbered(Kind::Binary, bytes, KEY);
@@ -347,7 +377,11 @@ mod tests {
         }
         for byte in 0..=255 {
             let is_digit = u8::is_ascii_digit(&byte);
-            assert_eq!(read_8([b'1', byte, b'2', b'3', b'4', b'5', b'6', byte]).is_some(), is_digit);
+            for index in 0..DIGITS {
+                let mut digits = digits(1_234_567_890);
+                digits[index] = byte;
+                assert_eq!(read_16(&digits).is_some(), is_digit);
+            }
         }
     }
 }
