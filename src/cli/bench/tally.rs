@@ -20,6 +20,11 @@ pub(super) struct Window {
 }
 
 impl Window {
+    #[inline]
+    fn contains(self, ns: u64) -> bool {
+        (self.begin_ns..self.end_ns).contains(&ns)
+    }
+
     fn moment_ns(self) -> u64 {
         MOMENT_NS.max((self.end_ns - self.begin_ns).div_ceil(MOMENTS_MAX))
     }
@@ -116,8 +121,8 @@ impl Tally {
     #[cold]
     fn enter_moment(&mut self) {
         let Window { begin_ns, end_ns } = self.window;
-        let is_within = (begin_ns..end_ns).contains(&self.now_ns);
-        self.moment = is_within.then(|| ((self.now_ns - begin_ns) / self.moment_ns) as usize);
+        self.moment =
+            self.window.contains(self.now_ns).then(|| ((self.now_ns - begin_ns) / self.moment_ns) as usize);
         self.next_moment_ns = match self.moment {
             Some(moment) => end_ns.min(begin_ns + (moment as u64 + 1) * self.moment_ns),
             None => u64::MAX,
@@ -135,10 +140,11 @@ impl Tally {
         self.run.payload_bytes += payload_bytes as u64;
     }
 
-    /// Messages were sent.
+    /// Messages were sent that were due at this time. What was due before the window's end may be sent after something came
+    /// that counts no more.
     #[inline]
-    pub(super) fn publish(&mut self, messages: u64) {
-        if self.moment.is_some() {
+    pub(super) fn publish(&mut self, due_ns: u64, messages: u64) {
+        if self.window.contains(due_ns) {
             self.publications += messages;
         }
     }
@@ -236,9 +242,18 @@ mod tests {
         let mut tally = tally();
         for now_ns in [999_999_999, 1_000_000_000, 1_999_999_999, 2_000_000_000] {
             arrive(&mut tally, now_ns, &[now_ns - 5, now_ns - 5, now_ns - 4]);
-            tally.publish(1);
+            tally.publish(now_ns, 1);
         }
         assert_eq!((tally.units, tally.payload_bytes, tally.publications), (6, 60, 2));
+    }
+
+    #[test]
+    fn what_was_due_before_the_end_counts_as_sent_even_after_something_came_later() {
+        let mut tally = tally();
+        arrive(&mut tally, 2_000_000_007, &[1_999_999_000]);
+        tally.publish(1_999_999_999, 3);
+        tally.publish(2_000_000_008, 1);
+        assert_eq!((tally.units, tally.publications), (0, 3));
     }
 
     #[test]

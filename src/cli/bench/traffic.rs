@@ -215,7 +215,7 @@ impl<'r> Traffic<'r> {
                 }
             }
         }
-        tally.publish(due - left);
+        tally.publish(now_ns, due - left);
         if !out.is_empty() {
             peer.write(out);
             out.clear();
