@@ -56,8 +56,10 @@ const FILLER: u8 = b'x';
 /// not 0 in the same time.
 #[derive(Debug)]
 pub(super) struct Template {
-    frame: Vec<u8>,
-    /// Where in `frame` the payload begins.
+    /// As many frames as have been sent at once, one behind the other. Invariant: not empty.
+    frames: Vec<u8>,
+    frame_bytes: usize,
+    /// Where in a frame the payload begins.
     payload_start: usize,
     key: MaskingKey,
     shape: Shape,
@@ -89,42 +91,64 @@ impl Template {
     }
 
     fn new(kind: Kind, payload: &[u8], key: MaskingKey, shape: Shape) -> Template {
-        let mut frame = Vec::new();
-        append_frame(true, kind.into(), Some(key), payload, &mut frame);
-        let payload_start = frame.len() - payload.len();
-        Template { frame, payload_start, key, shape }
+        let mut frames = Vec::new();
+        append_frame(true, kind.into(), Some(key), payload, &mut frames);
+        let frame_bytes = frames.len();
+        Template { frames, frame_bytes, payload_start: frame_bytes - payload.len(), key, shape }
     }
 
     /// Bytes of a frame.
     pub(super) fn frame_bytes(&self) -> usize {
-        self.frame.len()
+        self.frame_bytes
     }
 
     /// Bytes of a payload.
     pub(super) fn payload_bytes(&self) -> usize {
-        self.frame.len() - self.payload_start
+        self.frame_bytes - self.payload_start
     }
 
-    /// The frame of one message, to be written at once.
+    /// Makes the frame at this place of those that are to be written at once the frame of this message. The places are
+    /// filled in their order.
     #[inline]
-    pub(super) fn frame(&mut self, publisher: usize, number: u64, intended_ns: u64) -> &[u8] {
+    pub(super) fn fill(&mut self, place: usize, publisher: usize, number: u64, intended_ns: u64) {
+        let start = place * self.frame_bytes;
+        if start == self.frames.len() {
+            self.frames.extend_from_within(..self.frame_bytes);
+        }
+        let start = start + self.payload_start;
         match self.shape {
             Shape::Line => {
-                self.put(PUBLISHER, &digits(publisher as u64)[DIGITS - PUBLISHER.len()..]);
-                self.put(NUMBER, &digits(number));
-                self.put(TIME, &digits(intended_ns));
+                self.put(start, PUBLISHER, &digits(publisher as u64)[DIGITS - PUBLISHER.len()..]);
+                self.put_16(start, NUMBER.start, digits(number));
+                self.put_16(start, TIME.start, digits(intended_ns));
             }
-            Shape::Numbered(count) => self.put(0..count, &digits(number)[DIGITS - count..]),
+            Shape::Numbered(DIGITS) => self.put_16(start, 0, digits(number)),
+            Shape::Numbered(count) => self.put(start, 0..count, &digits(number)[DIGITS - count..]),
         }
-        &self.frame
     }
 
+    /// The frames at the first so many places.
     #[inline]
-    fn put(&mut self, place: Range<usize>, digits: &[u8]) {
+    pub(super) fn frames(&self, count: usize) -> &[u8] {
+        &self.frames[..count * self.frame_bytes]
+    }
+
+    /// Puts digits into the payload that starts there.
+    #[inline]
+    fn put(&mut self, payload_start: usize, place: Range<usize>, digits: &[u8]) {
         let offset = place.start;
-        let place = &mut self.frame[self.payload_start + place.start..self.payload_start + place.end];
+        let place = &mut self.frames[payload_start + place.start..payload_start + place.end];
         place.copy_from_slice(digits);
         mask::apply(self.key, place, offset);
+    }
+
+    /// The same for so many that they are masked in one step.
+    #[inline]
+    fn put_16(&mut self, payload_start: usize, offset: usize, digits: [u8; DIGITS]) {
+        let key = u32::from_le_bytes(self.key.0).rotate_right(offset as u32 % 4 * u8::BITS);
+        let keys = u128::from(key) * 0x1_0000_0001_0000_0001_0000_0001;
+        let masked = u128::from_le_bytes(digits) ^ keys;
+        self.frames[payload_start + offset..][..DIGITS].copy_from_slice(&masked.to_le_bytes());
     }
 
     /// The number in an echoed payload, of which only the last digits may stand there: the one nearest to `near`. `None`
@@ -257,8 +281,8 @@ mod tests {
 
     /// The payload of a frame, unmasked.
     fn payload(template: &mut Template, publisher: usize, number: u64, intended_ns: u64) -> Vec<u8> {
-        let start = template.payload_start;
-        let mut payload = template.frame(publisher, number, intended_ns)[start..].to_vec();
+        template.fill(0, publisher, number, intended_ns);
+        let mut payload = template.frames(1)[template.payload_start..].to_vec();
         mask::apply(KEY, &mut payload, 0);
         payload
     }
@@ -281,9 +305,29 @@ mod tests {
     #[test]
     fn s5_3_a_frame_is_a_masked_text_in_one_piece_with_a_key_that_is_not_0() {
         let mut template = Template::lines(64, KEY);
-        let frame = template.frame(0, 0, 0);
+        template.fill(0, 0, 0, 0);
+        let frame = template.frames(1);
         assert_eq!(frame[..6], [0x81, 0x80 | 64, 0x3d, 0x21, 0xfa, 0x37]);
         assert_eq!(frame.len(), 6 + 64);
+    }
+
+    #[test]
+    fn frames_that_are_written_at_once_are_those_that_would_be_written_one_by_one() {
+        for mut template in [Template::lines(100, KEY), Template::numbered(Kind::Text, 3, KEY)] {
+            // Each batch has remains of that before it.
+            for (batch, count) in [(1, 2), (2, 5), (3, 3)] {
+                let message = |place: u64| (7 * place as usize, 10 * batch + place, batch);
+                let mut single = Vec::new();
+                for (publisher, number, intended_ns) in (0..count).map(message) {
+                    template.fill(0, publisher, number, intended_ns);
+                    single.extend_from_slice(template.frames(1));
+                }
+                for (place, (publisher, number, intended_ns)) in (0..count).map(message).enumerate() {
+                    template.fill(place, publisher, number, intended_ns);
+                }
+                assert_eq!(template.frames(count as usize), single);
+            }
+        }
     }
 
     #[test]

@@ -9,11 +9,8 @@ use super::plan::Plan;
 use super::tally::Tally;
 use fanwire::protocol::Time;
 
-/// Bytes that are put together for one write.
+/// Bytes that are put together for one write, unless a frame has more.
 const BATCH_BYTES: usize = 128 << 10;
-
-/// A frame from this size on is written from where it was encoded: a write more costs less than a copy.
-const FRAME_BYTES_UNCOPIED: usize = 8 << 10;
 
 /// What one thread's connections send and get. An echo is a broadcast in which everybody is the publisher of a channel of
 /// its own.
@@ -185,41 +182,33 @@ impl<'r> Traffic<'r> {
         if due > 0 {
             sender.looks = 0;
         }
-        let is_uncopied = self.template.frame_bytes() >= FRAME_BYTES_UNCOPIED;
-        let mut left = due;
-        while left > 0 && !peer.is_blocked() {
-            left -= 1;
-            let number = sender.sent;
-            let intended_ns = match self.pace {
-                Pace::Window(_) => now_ns,
-                Pace::Rate(_) => self.timetable.intended_ns(ordinal as u64, number),
-            };
-            let window = sender.sent_ns.len() as u64;
-            if window > 0 {
-                sender.sent_ns[(number % window) as usize] = intended_ns;
-            }
-            sender.sent += 1;
-            let frame = self.template.frame(ordinal, number, intended_ns);
-            if !is_uncopied {
-                out.extend_from_slice(frame);
-            }
-            if is_uncopied || out.len() >= BATCH_BYTES || left == 0 {
-                // Whoever gets it on another thread sees that it has been sent.
-                self.board.set_published(ordinal, sender.sent);
-                if !out.is_empty() {
-                    peer.write(out);
-                    out.clear();
-                }
-                if is_uncopied {
-                    peer.write(frame);
-                }
-            }
-        }
-        tally.publish(now_ns, due - left);
         if !out.is_empty() {
             peer.write(out);
             out.clear();
         }
+        let batch_max = (BATCH_BYTES / self.template.frame_bytes()).max(1) as u64;
+        let mut left = due;
+        while left > 0 && !peer.is_blocked() {
+            let count = left.min(batch_max) as usize;
+            for place in 0..count {
+                let number = sender.sent;
+                let intended_ns = match self.pace {
+                    Pace::Window(_) => now_ns,
+                    Pace::Rate(_) => self.timetable.intended_ns(ordinal as u64, number),
+                };
+                let window = sender.sent_ns.len() as u64;
+                if window > 0 {
+                    sender.sent_ns[(number % window) as usize] = intended_ns;
+                }
+                sender.sent += 1;
+                self.template.fill(place, ordinal, number, intended_ns);
+            }
+            left -= count as u64;
+            // Whoever gets it on another thread sees that it has been sent.
+            self.board.set_published(ordinal, sender.sent);
+            peer.write(self.template.frames(count));
+        }
+        tally.publish(now_ns, due - left);
     }
 
     /// At a rate: the next connection of which a message is due by then, and is to be sent.
