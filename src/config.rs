@@ -19,11 +19,16 @@ pub struct Config {
     pub workers: usize,
     /// What every connection is bound by.
     pub limits: Limits,
+    /// How fast each client may send.
+    pub rates: Rates,
     /// Connections beyond which a new one gets 503.
     pub connections_max: usize,
     /// Bytes of memory that all peers together may make the server hold; 0 is no bound. From four fifths of it on a new
     /// connection gets 503; beyond it the largest queues go.
     pub memory_bytes_max: u64,
+    /// Connections of one address beyond which a new one gets 429; 0 is off. An IPv6 address counts by its first 64
+    /// bits.
+    pub connections_per_address_max: usize,
     /// What may be published.
     pub payload: PayloadPolicy,
     /// Whose browsers may connect.
@@ -45,8 +50,10 @@ impl Default for Config {
             tls: None,
             workers: 1,
             limits: Limits::default(),
+            rates: Rates::default(),
             connections_max: 10_000,
             memory_bytes_max: 0,
+            connections_per_address_max: 0,
             payload: PayloadPolicy::Any,
             origins: OriginPolicy::SameOrigin,
             echo: false,
@@ -118,6 +125,67 @@ impl Config {
         }
         if self.connections_max == 0 {
             return Err(ConfigError::new("--max-connections", "is 0", "give at least 1"));
+        }
+        if let Some(rate) = &self.rates.messages {
+            rate.check("--max-messages-per-second", "--message-burst", 1)?;
+        }
+        if let Some(rate) = &self.rates.bytes {
+            rate.check("--max-bytes-per-second", "--byte-burst", limits::BYTE_BURST_MIN)?;
+        }
+        Ok(())
+    }
+}
+
+/// How fast each client may send. Over it, a client is not read for a while, so that TCP slows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Messages, which count when they are whole; not limited if absent.
+    pub messages: Option<Rate>,
+    /// Bytes, with those of frame headers and control frames, as they come: before inflating, after decrypting; not
+    /// limited if absent. The burst is at least [`limits::BYTE_BURST_MIN`].
+    pub bytes: Option<Rate>,
+}
+
+impl Rates {
+    /// Whether there is any.
+    #[must_use]
+    pub fn are_limited(&self) -> bool {
+        self.messages.is_some() || self.bytes.is_some()
+    }
+}
+
+/// A rate with a burst: in any T seconds at most `burst + per_second * T` may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// 1 to [`limits::RATE_MAX`].
+    pub per_second: u64,
+    /// What may come at once after a silence: at least what [`limits::RATE_PAUSE_MS`] allow, at least 1.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// What a client waits for that is over the rate: what [`limits::RATE_PAUSE_MS`] allow, at least 1.
+    #[must_use]
+    pub fn per_pause(&self) -> u64 {
+        (self.per_second / (1000 / limits::RATE_PAUSE_MS)).max(1)
+    }
+
+    fn check(
+        &self,
+        rate_option: &'static str,
+        burst_option: &'static str,
+        burst_min: u64,
+    ) -> Result<(), ConfigError> {
+        let Rate { per_second, burst } = *self;
+        if per_second == 0 || per_second > limits::RATE_MAX {
+            let fix = format!("give 1 to {}, or leave it out", limits::RATE_MAX);
+            return Err(ConfigError::new(rate_option, format!("is {per_second}"), fix));
+        }
+        let burst_min = burst_min.max(self.per_pause());
+        if burst < burst_min || burst > limits::RATE_MAX {
+            let problem = format!("is {burst}, at {rate_option} {per_second}");
+            let fix = format!("give {burst_min} to {}", limits::RATE_MAX);
+            return Err(ConfigError::new(burst_option, problem, fix));
         }
         Ok(())
     }
@@ -242,6 +310,39 @@ mod tests {
             (config(&[], &[], None), "--listen"),
         ] {
             assert_eq!(config.check().expect_err("it cannot be used").option, option);
+        }
+    }
+
+    #[test]
+    fn a_burst_is_at_least_what_a_pause_is_for_and_of_bytes_a_request_head() {
+        let check = |messages: Option<(u64, u64)>, bytes: Option<(u64, u64)>| {
+            let rate = |(per_second, burst)| Rate { per_second, burst };
+            let rates = Rates { messages: messages.map(rate), bytes: bytes.map(rate) };
+            Config { rates, ..Config::default() }.check().map_err(|error| error.option)
+        };
+        let max = limits::RATE_MAX;
+        for good in [(1, 1), (20, 1), (39, 1), (40, 2), (1_000, 50), (1, max), (max, max)] {
+            assert_eq!(check(Some(good), None), Ok(()), "{good:?}");
+        }
+        for (wrong, option) in [
+            ((0, 1), "--max-messages-per-second"),
+            ((max + 1, max), "--max-messages-per-second"),
+            ((1, 0), "--message-burst"),
+            ((40, 1), "--message-burst"),
+            ((1_000, 49), "--message-burst"),
+            ((1, max + 1), "--message-burst"),
+        ] {
+            assert_eq!(check(Some(wrong), None), Err(option), "{wrong:?}");
+        }
+        for good in [(1, 16_384), (327_680, 16_384), (1_000_000, 50_000)] {
+            assert_eq!(check(None, Some(good)), Ok(()), "{good:?}");
+        }
+        for (wrong, option) in [
+            ((0, 16_384), "--max-bytes-per-second"),
+            ((1, 16_383), "--byte-burst"),
+            ((1_000_000, 49_999), "--byte-burst"),
+        ] {
+            assert_eq!(check(None, Some(wrong)), Err(option), "{wrong:?}");
         }
     }
 

@@ -178,6 +178,22 @@ pub const SPARES_BYTES_MAX: usize = 16 << 20;
 /// Bytes in a shard's mailbox from which on no one who posts to it reads sockets. Posting itself never fails.
 pub const MAILBOX_BYTES_MARK: usize = 8 << 20;
 
+// ---- Rates of single clients ------------------------------------------------------------------------------------
+
+/// The largest rate, and the largest burst, a second, of messages and of bytes: far above any network's.
+pub const RATE_MAX: u64 = 1 << 40;
+
+/// Milliseconds for which a client that is over its rate is not read at the least, unless it takes longer until it may
+/// send anything at all: a flood costs so few reads, and so few timers.
+pub const RATE_PAUSE_MS: u64 = 50;
+
+/// The smallest `--byte-burst`: an opening handshake is never slowed.
+pub const BYTE_BURST_MIN: u64 = REQUEST_HEAD_BYTES_MAX as u64;
+
+/// Bytes read at once from a client whose rate is limited. What is read and then turns out to be more messages than may
+/// come is held, so it bounds what each such client can make us hold.
+pub const RATED_READ_BYTES_MAX: usize = 16 << 10;
+
 // ---- TLS ------------------------------------------------------------------------------------------------------
 
 /// Bytes of plaintext that are encrypted at once: four full records. Each write of a client's becomes runs of so many,
@@ -214,6 +230,9 @@ pub const WORKERS_MAX: usize = 256;
 
 /// Connections over `--max-connections` that are being told so, per worker; the rest wait in the kernel's queue.
 pub const REFUSALS_MAX: usize = 64;
+
+/// Milliseconds between lines of a worker's log about addresses that have too many connections.
+pub const ADDRESSES_LOG_MS: u32 = 10_000;
 
 /// Milliseconds for which a refused connection is read, so that its 503 is not lost to a reset.
 pub const REFUSAL_LINGER_MS: u32 = 2_000;

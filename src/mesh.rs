@@ -1,15 +1,20 @@
-//! What shards share: a mailbox for each, and a few numbers. The only locks of the data plane are here.
+//! What shards share: a mailbox for each, a few numbers, and what is known of addresses. The only locks of the data plane
+//! are here.
 //!
 //! Posting never fails and never waits: a mailbox has no capacity but a mark in bytes, and while any mailbox is over
 //! it nobody reads sockets, though everybody goes on reading mail. So no two shards can wait for each other, and TCP
 //! slows the publishers instead.
 
+mod addresses;
 mod budget;
+
+pub use addresses::Address;
 
 use crate::hub::ShardId;
 use crate::limits;
 use crate::shard::mail::{Batch, Order};
 use crate::shard::{Full, Held};
+use addresses::Addresses;
 use budget::Budget;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +36,8 @@ pub struct Mesh<W> {
     connections: AtomicUsize,
     connections_max: usize,
     memory: Budget,
+    /// The same by address, if that is limited.
+    addresses: Addresses,
     /// Bytes in a mailbox from which on nobody reads sockets.
     mailbox_bytes_mark: usize,
 }
@@ -77,6 +84,7 @@ impl<W: Wake> Mesh<W> {
             ahead: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             connections_max,
+            addresses: Addresses::default(),
             mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
         }
     }
@@ -85,6 +93,12 @@ impl<W: Wake> Mesh<W> {
     #[must_use]
     pub fn with_mailbox_bytes_mark(self, mailbox_bytes_mark: usize) -> Mesh<W> {
         Mesh { mailbox_bytes_mark, ..self }
+    }
+
+    /// The same with so many places for each address; 0 is any number.
+    #[must_use]
+    pub fn with_connections_per_address_max(self, max: usize) -> Mesh<W> {
+        Mesh { addresses: Addresses::new(max), ..self }
     }
 
     /// How many shards there are.
@@ -199,6 +213,26 @@ impl<W: Wake> Mesh<W> {
     /// Bytes in all mailboxes.
     fn bytes_on_the_way(&self) -> u64 {
         self.mailboxes.iter().map(|mailbox| mailbox.bytes.load(Ordering::Relaxed) as u64).sum()
+    }
+
+    /// How many connections an address may have; 0 is any number, and then nobody counts.
+    pub fn connections_per_address_max(&self) -> usize {
+        self.addresses.max
+    }
+
+    /// Takes a place among those of an address, if there is one. Only if they are limited.
+    pub fn admit_address(&self, address: Address) -> bool {
+        self.addresses.admit(address)
+    }
+
+    /// Gives it back.
+    pub fn release_address(&self, address: Address) {
+        self.addresses.release(address);
+    }
+
+    /// How many addresses have a connection, if they are limited.
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
     }
 
     fn wake_all(&self) {

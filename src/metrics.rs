@@ -62,6 +62,9 @@ counters! {
     connections_turned_away;
     /// Connections turned away with 503 because peers made the server hold nearly what it may.
     connections_turned_away_for_memory;
+    /// Connections turned away because their address had too many, with 429 or, if there was no place left to tell them,
+    /// without a word.
+    connections_turned_away_by_address;
     /// Gauge: clients on this shard, those in their handshakes and those being refused included.
     connections_open;
     /// Times that accepting paused because the process had no descriptors or buffers left.
@@ -89,6 +92,8 @@ counters! {
     messages_received;
     /// Payload bytes of messages received whole, after inflating.
     message_bytes_received;
+    /// Times that a client was not read for a while because it was over its rate.
+    reads_paused_by_rate;
     /// Opening handshakes in which permessage-deflate was agreed to.
     handshakes_deflated;
     /// Messages compressed for subscribers: one for each publication and window that anyone listens with.

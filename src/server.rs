@@ -16,7 +16,7 @@
 
 mod renewal;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Rate, Rates};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -121,7 +121,9 @@ impl Server {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
-        let mesh = Arc::new(Mesh::new(wakers, config.connections_max, config.memory_bytes_max));
+        let mesh = Mesh::new(wakers, config.connections_max, config.memory_bytes_max)
+            .with_connections_per_address_max(config.connections_per_address_max);
+        let mesh = Arc::new(mesh);
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
         for (number, worker) in workers.into_iter().enumerate() {
@@ -276,6 +278,8 @@ impl Drop for End {
 struct Greeting {
     workers: usize,
     limits: String,
+    /// What is limited only if that is asked for; empty if nothing is.
+    floods: Vec<String>,
     deflate: String,
     is_open_to_all: bool,
 }
@@ -312,6 +316,7 @@ impl Greeting {
                 seconds(limits.idle_timeout_ms),
                 seconds(limits.close_timeout_ms),
             ),
+            floods: floods(config),
             is_open_to_all: [&config.listen, &config.listen_tls]
                 .into_iter()
                 .flatten()
@@ -330,11 +335,25 @@ impl Greeting {
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };
         tracing::info!("{workers}");
         tracing::info!("limits: {}", self.limits);
+        if !self.floods.is_empty() {
+            tracing::info!("limits of each client: {}", self.floods.join(", "));
+        }
         tracing::info!("permessage-deflate: {}", self.deflate);
         if self.is_open_to_all {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
         }
     }
+}
+
+/// How fast a client may send, and how many there may be of one address, as far as that is limited.
+fn floods(config: &Config) -> Vec<String> {
+    let Rates { messages, bytes } = config.rates;
+    let rate = |what: &str, rate: Option<Rate>| {
+        rate.map(|Rate { per_second, burst }| format!("{per_second} {what}/s (burst {burst})"))
+    };
+    let max = config.connections_per_address_max;
+    let connections = (max > 0).then(|| format!("{max} connections of an address"));
+    [rate("messages", messages), rate("bytes", bytes), connections].into_iter().flatten().collect()
 }
 
 /// A number of bytes as people write it, if it is a round one.

@@ -6,13 +6,17 @@
 //! Sockets are edge-triggered: an event only lists what is to be done, and what is listed stays so until the socket
 //! has said that it is drained or full.
 
+mod peers;
+
 use crate::hub::ClientKey;
 use crate::limits;
-use crate::mesh::{Mesh, Post, Wake};
+use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
 use crate::shard::mail::Order;
-use crate::shard::{Shard, Slices};
+use crate::shard::{Full, Shard, Slices};
+use peers::Peers;
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a turn needs of the world.
@@ -30,11 +34,11 @@ pub trait Sockets {
     /// How many listeners there are.
     fn listeners(&self) -> usize;
 
-    /// Takes a connection from a listener's queue; from now on `key` means it.
+    /// Takes a connection from a listener's queue; from now on `key` means it. The peer's address.
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<()>;
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr>;
 
     /// Stops listening.
     fn close_listeners(&mut self);
@@ -114,6 +118,7 @@ pub struct EventLoop<S, W> {
     accept_retry: Option<Time>,
     /// The latest accept failed for want of them, and that was said.
     is_accepting_short: bool,
+    peers: Peers,
     /// What the mesh knows of our fan-out.
     is_ahead: bool,
     now: Time,
@@ -129,6 +134,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             pending: (0..sockets.listeners()).collect(),
             accept_retry: None,
             is_accepting_short: false,
+            peers: Peers::default(),
             is_ahead: false,
             now: sockets.now(),
             scratch: vec![0; limits::SCRATCH_BYTES],
@@ -231,18 +237,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             }
             let key = self.shard.next_key();
             match self.sockets.accept(listener, key) {
-                // A place is taken only by a connection that is there.
-                Ok(()) => match self.mesh.admit() {
-                    Ok(()) => {
-                        self.is_accepting_short = false;
-                        self.shard.connect(self.now);
-                    }
-                    Err(why) if self.shard.may_turn_away() => {
-                        self.shard.turn_away(why, self.now);
-                    }
-                    // Another worker took the last place in this very moment, and nobody more can be told why.
-                    Err(_) => self.sockets.close(key),
-                },
+                Ok(peer) => self.let_in(key, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -252,6 +247,40 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             }
         }
         true
+    }
+
+    /// A connection is there, and takes its places; or it is told why there is none; or it is closed at once, if nobody
+    /// more can be told: it must not stand in the kernel's queue before those who could come in.
+    fn let_in(&mut self, key: ClientKey, peer: IpAddr) {
+        let max = self.mesh.connections_per_address_max();
+        let address = (max > 0).then(|| Address::from(peer));
+        let admitted = match address {
+            Some(address) if !self.mesh.admit_address(address) => {
+                self.peers.turned_away(address, max, self.now);
+                self.shard.counters().connections_turned_away_by_address.add(1);
+                Err(Full::Address)
+            }
+            _ => self.mesh.admit(),
+        };
+        match (admitted, address) {
+            (Ok(()), address) => {
+                self.is_accepting_short = false;
+                if let Some(address) = address {
+                    self.peers.note(key, address);
+                }
+                self.shard.connect(self.now);
+                return;
+            }
+            (Err(Full::Connections | Full::Memory), Some(address)) => self.mesh.release_address(address),
+            (Err(_), _) => {}
+        }
+        if let Err(why) = admitted
+            && self.shard.may_turn_away()
+        {
+            self.shard.turn_away(why, self.now);
+        } else {
+            self.sockets.close(key);
+        }
     }
 
     /// The process has no descriptors or buffers left. Those who are in go on; accepting waits.
@@ -276,7 +305,10 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 budget_bytes = budget_bytes.saturating_sub(came_to);
                 continue;
             }
-            let room = self.scratch.len().min(budget_bytes);
+            let room = self.shard.room_to_read(key, self.scratch.len().min(budget_bytes), self.now);
+            if room == 0 {
+                continue;
+            }
             match self.sockets.read(key, &mut self.scratch[..room]) {
                 Ok(Read::End) => self.shard.receive_eof(key, self.now),
                 Ok(Read::Bytes { bytes, cost_bytes, more }) => {
@@ -370,6 +402,9 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             self.sockets.close(key);
             if !self.shard.is_turned_away(key) {
                 self.mesh.release();
+            }
+            if let Some(address) = self.peers.forget(key) {
+                self.mesh.release_address(address);
             }
             self.shard.forget(key);
             // A descriptor is free again.

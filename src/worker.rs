@@ -15,6 +15,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConfig;
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -245,7 +246,7 @@ impl Sockets for Worker {
         self.listeners.len()
     }
 
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<()> {
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
         let Some((listener, tls)) = self.listeners.get(listener) else {
             return Err(ErrorKind::WouldBlock.into());
         };
@@ -258,7 +259,7 @@ impl Sockets for Worker {
             self.transports.resize_with(index + 1, || None);
         }
         self.transports[index] = Some(transport);
-        Ok(())
+        Ok(peer.ip())
     }
 
     fn close_listeners(&mut self) {

@@ -21,6 +21,8 @@ mod network;
 mod plan;
 #[path = "../../tests/simulation/random.rs"]
 mod random;
+#[path = "../../tests/simulation/rates.rs"]
+mod rates;
 #[path = "../../tests/simulation/runs.rs"]
 mod runs;
 #[path = "../../tests/simulation/timers.rs"]

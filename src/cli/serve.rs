@@ -4,7 +4,9 @@ use super::descriptors::{self, Descriptors};
 use super::{EXIT_USAGE, allocator, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, TlsFiles};
+use fanwire::config::{
+    Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, Rate, Rates, TlsFiles,
+};
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
 use std::net::SocketAddr;
@@ -51,6 +53,23 @@ pub(crate) struct ServeArguments {
     /// Connections at a time; one more gets 503 [default: what the limit of open files allows]
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
+    /// Connections of one IP address at a time, of IPv6 by its first 64 bits; one more gets 429; 0: any number. Mind
+    /// that many people may share an address, and all of them share it behind a proxy
+    #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS_PER_IP", default_value_t = 0)]
+    max_connections_per_ip: usize,
+    /// Messages that a client may send a second; over it, it is not read for a while, so that TCP slows it; 0: any number
+    #[arg(long, value_name = "N", env = "FANWIRE_MAX_MESSAGES_PER_SECOND", default_value_t = 0)]
+    max_messages_per_second: u64,
+    /// Messages that it may send at once after a silence [default: those of a second]
+    #[arg(long, value_name = "N", env = "FANWIRE_MESSAGE_BURST")]
+    message_burst: Option<u64>,
+    /// Bytes that a client may send a second, frame headers and control frames included; over it, it is not read for a
+    /// while; 0: any number
+    #[arg(long, value_name = "N", env = "FANWIRE_MAX_BYTES_PER_SECOND", default_value_t = 0)]
+    max_bytes_per_second: u64,
+    /// Bytes that it may send at once after a silence [default: those of a second, or 16 KiB if that is more]
+    #[arg(long, value_name = "BYTES", env = "FANWIRE_BYTE_BURST")]
+    byte_burst: Option<u64>,
     /// Bytes that one client may lag behind before it is closed with 1008 as a slow consumer. The kernel's socket
     /// buffer, up to some MiB, comes on top: see --send-buffer
     /// [default: 1 MiB or twice --max-message-size, whichever is more]
@@ -168,9 +187,24 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         listen_tls: arguments.listen_tls,
         tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
-        connections_max,
         memory_bytes_max: arguments.memory_budget.unwrap_or_else(|| default_memory_budget(&limits)),
         limits,
+        rates: Rates {
+            messages: rate(
+                ["--max-messages-per-second", "--message-burst"],
+                arguments.max_messages_per_second,
+                arguments.message_burst,
+                1,
+            )?,
+            bytes: rate(
+                ["--max-bytes-per-second", "--byte-burst"],
+                arguments.max_bytes_per_second,
+                arguments.byte_burst,
+                limits::BYTE_BURST_MIN,
+            )?,
+        },
+        connections_max,
+        connections_per_address_max: arguments.max_connections_per_ip,
         payload: match arguments.payload {
             Payload::Any => PayloadPolicy::Any,
             Payload::Json => PayloadPolicy::Json,
@@ -209,6 +243,23 @@ fn tls_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Optio
             let fix = "give the certificate that belongs to the key with --tls-cert FILE";
             Err(ConfigError::new("--tls-key", "is given without --tls-cert", fix))
         }
+    }
+}
+
+/// A rate and its burst, which is of no use alone. By default it is what a second allows, or `burst_min` if that is more.
+fn rate(
+    [rate_option, burst_option]: [&'static str; 2],
+    per_second: u64,
+    burst: Option<u64>,
+    burst_min: u64,
+) -> Result<Option<Rate>, ConfigError> {
+    match (per_second, burst) {
+        (0, None) => Ok(None),
+        (0, Some(_)) => {
+            let problem = format!("is given without {rate_option}");
+            Err(ConfigError::new(burst_option, problem, format!("give a rate with {rate_option}")))
+        }
+        (_, burst) => Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second.max(burst_min)) })),
     }
 }
 
@@ -292,6 +343,33 @@ mod tests {
     fn an_outbox_below_one_message_is_refused_with_option_and_fix() {
         let error = parse(&["--max-message-size", "1000", "--outbox-limit", "1000"]).unwrap_err();
         assert!(error.starts_with("--outbox-limit") && error.contains("at least 1010"), "{error}");
+    }
+
+    #[test]
+    fn a_burst_is_what_a_second_allows_unless_it_is_said_and_nothing_is_limited_by_default() {
+        let rates = |arguments: &[&str]| parse(arguments).map(|config| config.rates);
+        let rate = |per_second, burst| Some(Rate { per_second, burst });
+        assert_eq!(rates(&[]), Ok(Rates::default()));
+        assert_eq!(
+            rates(&["--max-messages-per-second", "0", "--max-bytes-per-second", "0"]),
+            Ok(Rates::default())
+        );
+        assert_eq!(
+            rates(&["--max-messages-per-second", "10", "--max-bytes-per-second", "1000000"]),
+            Ok(Rates { messages: rate(10, 10), bytes: rate(1_000_000, 1_000_000) })
+        );
+        assert_eq!(
+            rates(&["--max-bytes-per-second", "1000"]),
+            Ok(Rates { messages: None, bytes: rate(1_000, 16_384) })
+        );
+        assert_eq!(
+            rates(&["--max-messages-per-second", "10", "--message-burst", "3"]),
+            Ok(Rates { messages: rate(10, 3), bytes: None })
+        );
+        for option in ["--message-burst", "--byte-burst"] {
+            let error = rates(&[option, "20000"]).unwrap_err();
+            assert!(error.starts_with(option) && error.contains("per-second"), "{error}");
+        }
     }
 
     #[test]

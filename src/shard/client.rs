@@ -1,5 +1,6 @@
 //! [`Client`]: a peer as the shard knows it.
 
+use super::allowance::Allowance;
 use super::deadlines::Instant;
 use super::outbox::Outbox;
 use crate::dialect::Dialect;
@@ -28,6 +29,8 @@ pub(super) struct Client {
     pub without_own: bool,
     /// What is known about bytes it sent that were not read.
     pub inbox: Inbox,
+    /// What it may send for the time being; absent if no rate is limited.
+    pub allowance: Option<Box<Allowance>>,
     /// It was turned away at the door: its place among the bounded number of those comes back when it goes.
     pub turned_away: bool,
     /// Its last byte has been taken: it stands, or stood, among those whose write sides are to be shut down.
@@ -63,6 +66,7 @@ impl Client {
             deflate: None,
             without_own: false,
             inbox: Inbox::default(),
+            allowance: None,
             turned_away: false,
             finished: false,
             dying: false,

@@ -93,6 +93,7 @@ impl Shard {
             if client.is_kept_waiting() {
                 client.connection.heard(now);
             }
+            self.go_on_if_paused(key);
             self.time_out(key, now);
         }
         let clients = &self.clients;
@@ -116,12 +117,14 @@ impl Shard {
         self.settle(key, now);
     }
 
-    /// Sees to it that a client is looked at when its connection's deadline comes.
+    /// Sees to it that a client is looked at when its connection's deadline comes, or the end of its pause.
     pub(super) fn reschedule(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.get_mut(key)
-            && let Some(deadline) = client.connection.deadline()
-        {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if let Some(deadline) = client.connection.deadline() {
             self.deadlines.schedule(key, deadline, &mut client.scheduled);
+        }
+        if let Some(until) = client.allowance.as_ref().and_then(|allowance| allowance.paused_until()) {
+            self.deadlines.schedule_at(key, until, &mut client.scheduled);
         }
     }
 

@@ -59,7 +59,11 @@ impl Deadlines {
     /// `client` is to be looked at when `deadline` comes, or earlier. `scheduled` is the client's memory of its
     /// earliest entry.
     pub(super) fn schedule(&mut self, client: ClientKey, deadline: Time, scheduled: &mut Instant) {
-        let deadline = self.instant(deadline);
+        self.schedule_at(client, self.instant(deadline), scheduled);
+    }
+
+    /// The same on the scale that does not wrap.
+    pub(super) fn schedule_at(&mut self, client: ClientKey, deadline: Instant, scheduled: &mut Instant) {
         if deadline < *scheduled {
             *scheduled = deadline;
             self.heap.push(Reverse((deadline, client)));

@@ -5,7 +5,7 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read` |
+//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `room_to_read` (`allowance.rs`) |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs` | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
 //! | *relieve* | `shedding.rs` | `shed` | `held` |
@@ -14,6 +14,7 @@
 //! Inputs never fail, and what a peer sends never panics. Inputs only *list* what is to be done with a client; it is
 //! written in *flush* and freed in *reap*, at one place each.
 
+mod allowance;
 mod client;
 mod clients;
 mod closing;
@@ -243,6 +244,13 @@ impl Shard {
                 client.inbox.unread || !client.inbox.listed,
                 "who is listed may have something to be read"
             );
+            if let Some(until) = client.allowance.as_ref().and_then(|allowance| allowance.paused_until()) {
+                assert!(
+                    client.inbox.unread || client.connection.is_over(),
+                    "who is paused has more to be read"
+                );
+                assert!(client.dying || client.scheduled <= until, "the end of a pause has its entry");
+            }
             if let (Some(deadline), false) = (client.connection.deadline(), client.dying) {
                 assert!(client.scheduled <= self.deadlines.instant(deadline), "a deadline has its entry");
             }

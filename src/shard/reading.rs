@@ -1,6 +1,7 @@
 //! *accept* and *read*: how clients come in, and what their bytes do.
 
 use super::Shard;
+use super::allowance::Allowance;
 use super::client::Client;
 use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
@@ -22,6 +23,8 @@ pub enum Full {
     Connections,
     /// What peers make the server hold is near what it may (`--memory-budget`).
     Memory,
+    /// The places of its address are taken (`--max-connections-per-ip`).
+    Address,
 }
 
 impl Shard {
@@ -33,7 +36,9 @@ impl Shard {
     /// A connection was accepted: its client, whose opening handshake begins.
     pub fn connect(&mut self, now: Time) -> ClientKey {
         self.counters.connections_accepted.add(1);
-        let key = self.clients.insert(Client::new(Connection::server(self.limits.clone(), now)));
+        let allowance = Allowance::new(&self.place.config.rates, self.deadlines.instant(now));
+        let connection = Connection::server(self.limits.clone(), now);
+        let key = self.clients.insert(Client { allowance, ..Client::new(connection) });
         self.reschedule(key);
         key
     }
@@ -50,6 +55,11 @@ impl Shard {
                 self.counters.connections_turned_away.add(1);
                 Response::text(Status::SERVICE_UNAVAILABLE, "the server is full: try again later\n")
                     .with_header("Retry-After", "5")
+            }
+            Full::Address => {
+                let max = self.place.config.connections_per_address_max;
+                let body = format!("too many connections from your address: {max} are allowed at a time\n");
+                Response::text(Status::TOO_MANY_REQUESTS, body).with_header("Retry-After", "5")
             }
             Full::Memory => {
                 self.counters.connections_turned_away_for_memory.add(1);
@@ -129,15 +139,18 @@ impl Shard {
         self.counters.bytes_read.add(bytes.len() as u64);
         if let Some(client) = self.clients.get_mut(key) {
             client.inbox.unread = more || client.inbox.ending;
+            if let Some(allowance) = &mut client.allowance {
+                allowance.spend_bytes(bytes.len() as u64);
+            }
         }
         let came_to = self.process(key, bytes, budget_bytes, now);
         self.list_if_unread(key);
         came_to
     }
 
-    /// Goes on with what is left of bytes that came from a client and were too much for a turn once inflated. Returns
-    /// what they came to, to be taken off the turn's budget: bytes of messages, or of input if that is more. `None` if
-    /// nothing is left: its socket is to be read.
+    /// Goes on with what is left of bytes that came from a client and were too much for a turn once inflated, or more
+    /// messages than it might send. Returns what they came to, to be taken off the turn's budget: bytes of messages, or
+    /// of input if that is more. `None` if nothing is left: its socket is to be read.
     pub fn receive_held(&mut self, key: ClientKey, budget_bytes: usize, now: Time) -> Option<usize> {
         let mut held = self.clients.get_mut(key)?.connection.take_held();
         if held.is_empty() {
@@ -165,8 +178,8 @@ impl Shard {
     }
 
     /// Feeds bytes to a client's connection and does what comes out, until messages that may have been compressed have
-    /// more bytes than `budget_bytes`; the connection holds what is left then, which counts as unread. Returns what the
-    /// bytes came to.
+    /// more bytes than `budget_bytes`, or the client has sent as many messages as it may; the connection holds what is
+    /// left then, which counts as unread. Returns what the bytes came to.
     pub(super) fn process(
         &mut self,
         key: ClientKey,
@@ -175,11 +188,18 @@ impl Shard {
         now: Time,
     ) -> usize {
         let read = input.len();
-        let (mut messages, mut said) = (0, 0);
+        let messages_max = self.messages_allowed(key, now);
+        let (mut messages, mut said, mut left) = (0, 0, None);
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
         let mut scratch = mem::take(&mut self.scratch);
         while let Some(client) = self.clients.get_mut(key) {
+            if messages >= messages_max && !input.is_empty() {
+                client.connection.hold(input);
+                client.inbox.unread = true;
+                left = Some(input.len());
+                break;
+            }
             if said > budget_bytes && !input.is_empty() && client.connection.deflate().is_some() {
                 client.connection.hold(input);
                 client.inbox.unread = true;
@@ -215,12 +235,20 @@ impl Shard {
         }
         self.inflater = inflater;
         self.scratch = scratch;
-        self.counters.messages_received.add(messages);
+        self.counters.messages_received.add(messages as u64);
         self.counters.message_bytes_received.add(said as u64);
         self.reply(key, &mut replies);
         self.replies = replies;
+        if messages_max < usize::MAX
+            && let Some(allowance) = self.clients.get_mut(key).and_then(|client| client.allowance.as_mut())
+        {
+            allowance.spend_messages(messages as u64);
+        }
+        if left.is_some() {
+            self.pause(key, now);
+        }
         self.settle(key, now);
-        said.max(read)
+        said.max(read - left.unwrap_or(0))
     }
 
     /// A client publishes in its channel.
@@ -368,20 +396,25 @@ impl Shard {
     }
 
     /// What logs call a client.
-    fn name(&self, key: ClientKey) -> Origin {
+    pub(super) fn name(&self, key: ClientKey) -> Origin {
         Origin { shard: self.place.id, client: key }
     }
 }
 
 impl Client {
-    /// Not to be read for the time being: a decision is pending, or it takes its own bytes too slowly.
+    /// Not to be read for the time being: it has to wait, or is over its rate.
     fn is_paused(&self) -> bool {
+        self.has_to_wait() || self.is_over_rate()
+    }
+
+    /// A decision is pending, or it takes its own bytes too slowly.
+    fn has_to_wait(&self) -> bool {
         self.connection.wants() == Wants::Decision
             || (self.outbox.own_bytes() > limits::OWN_BYTES_MARK && !self.outbox.is_sealed())
     }
 
-    /// Not read although it may have sent something, and not by its own fault: it does not count as silent.
+    /// Not read although it may have sent something, by our choice: it does not count as silent.
     pub(super) fn is_kept_waiting(&self) -> bool {
-        self.inbox.unread && self.connection.is_open() && !self.is_paused()
+        self.inbox.unread && self.connection.is_open() && !self.has_to_wait()
     }
 }

@@ -78,7 +78,8 @@ impl Bounds {
         let unfinished_message_bytes = 2 * (deflated_bytes_max + 2 * limits::CONTROL_PAYLOAD_BYTES_MAX);
         let context_bytes = if deflate.client_context_takeover { CONTEXT_BYTES } else { 0 };
         // What one read brought and was left for another turn, besides a message that goes on in it.
-        let put_by_bytes = if deflate.enabled { read_bytes } else { 0 };
+        let is_rated = plan.config.rates.messages.is_some();
+        let put_by_bytes = if deflate.enabled || is_rated { read_bytes } else { 0 };
         let unfinished_bytes =
             head_bytes.max(2 * read_bytes).max(unfinished_message_bytes + put_by_bytes) + context_bytes;
         // The message in which the budget ends is looked at whole.

@@ -20,6 +20,7 @@
 //! | `deflate.rs`, `codes.rs` | how clients compress, and what they hold the server to |
 //! | `laws.rs` | who said and heard what: order, gaps, what nobody may miss |
 //! | `timers.rs` | what deadlines demand: nothing early, late, twice or never |
+//! | `rates.rs` | how much may be taken from a client whose rate is limited |
 //! | `bounds.rs` | how much memory may be held, computed from the limits |
 //! | `network.rs`, `wire.rs` | sockets in memory: partial reads and writes, edges, faults, connections that are lost |
 //! | `scenarios.rs` | runs of which not everything is left to chance |
@@ -37,6 +38,7 @@ mod laws;
 mod network;
 mod plan;
 mod random;
+mod rates;
 mod runs;
 mod scenarios;
 mod timers;

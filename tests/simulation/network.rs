@@ -15,6 +15,7 @@ use fanwire::protocol::Time;
 use fanwire::turn::{Read, Ready, Sockets};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -121,8 +122,9 @@ impl Net {
     }
 
     /// A client connects; the number of its wire.
-    pub fn connect(&mut self, capacity: usize, cut: Option<Cut>) -> usize {
-        self.wires.push(Wire { cut, ..Wire::new(capacity) });
+    pub fn connect(&mut self, capacity: usize, cut: Option<Cut>, site: usize) -> usize {
+        let address = self.address(site);
+        self.wires.push(Wire { cut, address, site, ..Wire::new(capacity) });
         let wire = self.wires.len() - 1;
         match self.listeners.len() {
             0 => self.wires[wire].is_broken = true,
@@ -133,6 +135,17 @@ impl Net {
             }
         }
         wire
+    }
+
+    /// An address of a site: each has one of IPv4, which may come in the clothes of IPv6, or a network of IPv6.
+    fn address(&mut self, site: usize) -> IpAddr {
+        let address = Ipv4Addr::from(0x7f00_0001 + site as u32);
+        match (site % 2, self.random.chance(50)) {
+            (0, true) => address.into(),
+            (0, false) => address.to_ipv6_mapped().into(),
+            _ => Ipv6Addr::from((0x2001_0db8_u128 << 32 | site as u128) << 64 | self.random.next() as u128)
+                .into(),
+        }
     }
 
     pub fn wire(&mut self, number: usize) -> &mut Wire {
@@ -160,6 +173,11 @@ impl Net {
     /// Whether there is no connection, accepted or waiting for it.
     pub fn is_unused(&self) -> bool {
         self.keys.is_empty() && self.listeners.iter().all(|listener| listener.queue.is_empty())
+    }
+
+    /// The keys of the connections from one site.
+    pub fn of_site(&self, site: usize) -> impl Iterator<Item = ClientKey> {
+        self.keys.iter().filter(move |(_, wire)| self.wires[**wire].site == site).map(|(key, _)| *key)
     }
 
     /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `holding`: of whom something that was
@@ -232,7 +250,11 @@ impl Net {
             if is_due || self.roughly(1) {
                 self.wires[wire].edge &= !is_due;
                 self.wires[wire].watch.told_of_bytes();
-                ready.push(self.wires[wire].ready(key));
+                let event = self.wires[wire].ready(key);
+                if matches!(event, Ready::Client { ending: true, .. }) {
+                    self.wires[wire].watch.told_of_end(self.clock_ms);
+                }
+                ready.push(event);
             }
             if self.roughly(1) {
                 self.wires[wire].watch.told_of_bytes();
@@ -274,7 +296,7 @@ impl Sockets for Net {
         self.listeners.len()
     }
 
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<()> {
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
         assert!(!self.keys.contains_key(&key), "a key means one client");
         let Some(listener) = self.listeners.get_mut(listener) else {
             return Err(ErrorKind::WouldBlock.into());
@@ -295,7 +317,7 @@ impl Sockets for Net {
         // Registering finds what is there already.
         self.wires[wire].edge = true;
         self.keys.insert(key, wire);
-        Ok(())
+        Ok(self.wires[wire].address)
     }
 
     fn close_listeners(&mut self) {

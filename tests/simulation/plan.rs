@@ -5,7 +5,7 @@ use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::random::Random;
 use crate::wire::Cut;
-use fanwire::config::{Config, DeflateConfig};
+use fanwire::config::{Config, DeflateConfig, Rate, Rates};
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{ClientWindow, DeflateOffer, DeflatePolicy, WindowBits};
 
@@ -18,6 +18,8 @@ const SIGN_CHANGES_MS: u64 = 1 << 31;
 pub struct Plan {
     pub shards: usize,
     pub channels: usize,
+    /// Places where clients are, each with an address.
+    pub sites: usize,
     /// Clients that are there at the start.
     pub crowd: usize,
     /// Clients that ever come.
@@ -62,6 +64,7 @@ impl Plan {
         Plan {
             shards,
             channels: 1,
+            sites: 1,
             crowd: 0,
             clients_max: usize::MAX,
             steps: 0,
@@ -121,11 +124,14 @@ impl Plan {
             level: random.pick(&[1, 3, 6]),
             client_context_takeover: random.chance(50),
         };
+        let connections_per_address_max = if random.chance(20) { random.within(1..=clients_max) } else { 0 };
+        let rates = rates(random);
         let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
         let memory_bytes_max = if random.chance(10) { random.pick(&[8_000, 20_000, 60_000]) } else { 0 };
         Plan {
             shards: random.within(1..=4),
             channels: random.within(1..=3),
+            sites: random.within(1..=4),
             crowd: 0,
             clients_max,
             steps,
@@ -143,8 +149,10 @@ impl Plan {
             clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
             config: Config {
                 limits,
-                connections_max,
                 memory_bytes_max,
+                rates,
+                connections_max,
+                connections_per_address_max,
                 deflate,
                 echo: true,
                 ..Config::default()
@@ -180,9 +188,19 @@ impl Plan {
             bad_percent: random.pick(&[0, 10]),
             drains_at: random.chance(50).then(|| random.below(crowd)),
             capacities: &[4_096],
-            config: Config { connections_max: 1_000, ..plan.config },
+            config: Config { connections_max: 1_000, connections_per_address_max: 0, ..plan.config },
             ..plan
         }
+    }
+
+    /// The longest that a client's allowance may take to come to all that it has ever said.
+    pub fn rates_patience_ms(&self) -> u64 {
+        let publications = 16 * u64::from(self.publications_max);
+        let bytes = publications * (self.payload_bytes_max as u64 + 20) + (1 << 17);
+        let Rates { messages: message_rate, bytes: byte_rate } = self.config.rates;
+        let ms =
+            |rate: Option<Rate>, count: u64| rate.map_or(0, |rate| 2_000 + 2_000 * count / rate.per_second);
+        ms(message_rate, publications) + ms(byte_rate, bytes)
     }
 
     /// How the next client behaves.
@@ -267,6 +285,26 @@ impl Plan {
         let at = 1 + random.pick(&[300, 3_000]);
         let at = 1 + random.below(at);
         Some(if random.chance(50) { Cut::Up(at) } else { Cut::Down(at) })
+    }
+}
+
+/// None as a rule, else small ones, so that clients come upon them.
+fn rates(random: &mut Random) -> Rates {
+    let rate = |per_second, burst| Some(Rate { per_second, burst });
+    if random.chance(75) {
+        return Rates::default();
+    }
+    Rates {
+        messages: random.pick(&[
+            None,
+            None,
+            None,
+            rate(20, 1),
+            rate(30, 12),
+            rate(300, 15),
+            rate(3_000, 200),
+        ]),
+        bytes: random.pick(&[None, None, None, None, rate(2_000, 16_384), rate(40_000, 20_000)]),
     }
 }
 

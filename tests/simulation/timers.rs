@@ -149,6 +149,8 @@ pub struct Watch {
     is_unread: bool,
     /// The server has read the peer's end, or was told of the reset.
     knows_end: bool,
+    /// When the server was told that the peer's end has come, be it behind much that is to be read.
+    told_of_end_ms: Option<u64>,
 }
 
 impl Watch {
@@ -166,6 +168,7 @@ impl Watch {
             is_held: false,
             is_unread: false,
             knows_end: false,
+            told_of_end_ms: None,
         }
     }
 
@@ -191,6 +194,10 @@ impl Watch {
 
     pub fn found_end(&mut self) {
         self.knows_end = true;
+    }
+
+    pub fn told_of_end(&mut self, now_ms: u64) {
+        self.told_of_end_ms.get_or_insert(now_ms);
     }
 
     /// A turn is over; `may_read`: it was one in which sockets were read; `is_held`: bytes that were read are left for
@@ -277,6 +284,15 @@ impl Watch {
     /// The server closes the socket, and no end or reset of the wire is why.
     pub fn dropped(&self, is_prompt: bool, now_ms: u64, limits: &Limits, deeds: &mut Deeds) {
         if self.knows_end || !is_prompt {
+            return;
+        }
+        if let Some(told_ms) = self.told_of_end_ms
+            && self.ended_ms.is_none()
+        {
+            count(deeds, "ends_behind_too_much");
+            let waited_ms = now_ms - told_ms;
+            let close_timeout_ms = u64::from(limits.close_timeout_ms);
+            assert!(waited_ms >= close_timeout_ms, "what came is read for so long: {waited_ms} ms: {self:?}");
             return;
         }
         let Some(ended_ms) = self.ended_ms else { panic!("nobody is dropped without a word: {self:?}") };

@@ -5,11 +5,16 @@ use fanwire::hub::ClientKey;
 use fanwire::turn::Ready;
 use std::collections::VecDeque;
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// One TCP connection, from its client's connect on.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a kernel knows as many independent facts of a socket")]
 pub struct Wire {
+    /// Where the client is.
+    pub address: IpAddr,
+    /// Who shares its address has the same number.
+    pub site: usize,
     /// Bytes that a direction holds.
     pub capacity: usize,
     /// From the client, not yet read.
@@ -62,6 +67,8 @@ pub enum Side {
 impl Wire {
     pub fn new(capacity: usize) -> Wire {
         Wire {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            site: 0,
             capacity,
             up: VecDeque::new(),
             up_ended: false,

@@ -10,6 +10,7 @@ use crate::laws::{AtRest, Laws, Room};
 use crate::network::{Flag, Net};
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::rates::Meters;
 use crate::timers::{Deeds, count};
 use fanwire::config::Config;
 use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
@@ -47,6 +48,8 @@ pub struct World {
     shards: Vec<Sim>,
     pub clients: Vec<Client>,
     pub laws: Laws,
+    /// What was taken from each client.
+    meters: Vec<Meters>,
     /// When the drain began, what had been accepted of each client by then, and how many had come.
     drain: Option<(u64, BTreeMap<usize, u32>, usize)>,
     /// What has happened that a run of chance might miss.
@@ -67,6 +70,7 @@ impl World {
     pub fn new(plan: Plan, mut random: Random) -> World {
         let flags: Vec<Flag> = (0..plan.shards).map(|_| Flag::default()).collect();
         let mesh = Mesh::new(flags.clone(), plan.config.connections_max, plan.config.memory_bytes_max);
+        let mesh = mesh.with_connections_per_address_max(plan.config.connections_per_address_max);
         let mesh = Arc::new(mesh.with_mailbox_bytes_mark(plan.mailbox_bytes_mark));
         let config = Arc::new(plan.config.clone());
         let seed = HashSeed(random.next(), random.next());
@@ -95,6 +99,7 @@ impl World {
             shards,
             clients: Vec::new(),
             laws: Laws::default(),
+            meters: Vec::new(),
             drain: None,
             seen: Deeds::new(),
             plan,
@@ -127,6 +132,7 @@ impl World {
         self.calm();
         self.settle();
         if self.drain.is_none() {
+            self.await_allowances();
             self.check_rest();
             self.everyone_leaves();
             self.order_drain();
@@ -195,7 +201,9 @@ impl World {
     pub fn join_at(&mut self, shard: usize, habits: Habits) -> usize {
         let capacity = self.random.pick(self.plan.capacities);
         let cut = self.plan.cut(&mut self.random);
-        let wire = self.shards[shard].event_loop.sockets().connect(capacity, cut);
+        let site = self.random.below(self.plan.sites);
+        let wire = self.shards[shard].event_loop.sockets().connect(capacity, cut, site);
+        self.meters.push(Meters::new(self.config.rates));
         if self.shards[shard].is_drained {
             self.shards[shard].event_loop.sockets().wire(wire).reset();
         }
@@ -250,13 +258,22 @@ impl World {
         next.is_some()
     }
 
+    /// Lets time pass until nobody waits for its allowance.
+    pub fn await_allowances(&mut self) {
+        let until_ms = self.clock_ms + self.plan.rates_patience_ms();
+        while self.shards.iter().any(|sim| sim.event_loop.shard().paused_by_rate() > 0) {
+            assert!(self.pass_to_next_deadline(), "who is paused goes on");
+            assert!(self.clock_ms <= until_ms, "nobody is paused for longer than it takes");
+        }
+    }
+
     /// Everyone leaves, or is seen off by a deadline; then the server holds nothing.
     pub fn everyone_leaves(&mut self) {
         let Limits { handshake_timeout_ms, idle_timeout_ms, close_timeout_ms, .. } = self.config.limits;
         // A deadline may lead to something that is answered, and so to another one.
         let patience_ms =
             limits::ACCEPT_RETRY_MS + 2 * (handshake_timeout_ms + idle_timeout_ms + close_timeout_ms);
-        let until_ms = self.clock_ms + u64::from(patience_ms);
+        let until_ms = self.clock_ms + u64::from(patience_ms) + self.plan.rates_patience_ms();
         self.clients.iter_mut().for_each(Client::hurry);
         loop {
             for client in &mut self.clients {
@@ -269,7 +286,7 @@ impl World {
             assert!(self.pass_to_next_deadline(), "a client is left, and nobody will ever look at it");
             assert!(self.clock_ms <= until_ms, "every client ends in time");
         }
-        assert_eq!(self.mesh.connections(), 0, "every place was given back");
+        assert_eq!((self.mesh.connections(), self.mesh.addresses()), (0, 0), "every place was given back");
         for sim in &self.shards {
             assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held for nobody");
         }
@@ -326,7 +343,7 @@ impl World {
             self.act(client, Pace::Catching);
         }
         assert!(self.mesh.may_read(), "nobody is kept from reading by a shard that is gone");
-        assert_eq!(self.mesh.connections(), 0, "every place was given back");
+        assert_eq!((self.mesh.connections(), self.mesh.addresses()), (0, 0), "every place was given back");
         let told = |number: usize, code: CloseCode| {
             self.clients[number].was_told().is_some_and(|(told, _)| told == code)
         };
@@ -391,7 +408,48 @@ impl World {
         let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
         assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
         self.check_bounds(shard, before);
+        self.check_rates(shard);
+        self.check_sites();
         true
+    }
+
+    /// After a turn, no more was taken from any client than its rates allow.
+    fn check_rates(&mut self, shard: usize) {
+        if !self.config.rates.are_limited() {
+            return;
+        }
+        let event_loop = &mut self.shards[shard].event_loop;
+        let held: BTreeMap<_, _> = event_loop.shard().held_input().collect();
+        for (client, meters) in self.clients.iter().zip(&mut self.meters) {
+            if client.shard != shard {
+                continue;
+            }
+            let wire = event_loop.sockets().wire(client.wire);
+            let held = wire.key.and_then(|key| held.get(&key)).copied().unwrap_or(0) as u64;
+            let messages = u64::from(self.laws.said_within(client.number, wire.bytes_read - held));
+            let is_within = meters.read(messages, wire.bytes_read, self.clock_ms);
+            // What comes behind a Close frame, or with a full socket may be about to, is discarded at any rate.
+            let is_over = wire.is_closed || wire.watch.has_ended() || wire.was_full;
+            let is_rated = client.is_good() && client.is_open() && !is_over && self.drain.is_none();
+            assert!(
+                is_within || !is_rated,
+                "nobody is taken more from than its rates allow: {meters:?}, {wire:?}, {client:?}"
+            );
+        }
+    }
+
+    /// No site has more connections than its address may have.
+    fn check_sites(&mut self) {
+        let max = self.config.connections_per_address_max;
+        for site in (0..self.plan.sites).filter(|_| max > 0) {
+            let mut places = 0;
+            for sim in &mut self.shards {
+                let keys: Vec<_> = sim.event_loop.sockets().of_site(site).collect();
+                let shard = sim.event_loop.shard();
+                places += keys.into_iter().filter(|key| !shard.is_turned_away(*key)).count();
+            }
+            assert!(places <= max, "site {site} has {places} places of {max}");
+        }
     }
 
     fn is_a_mailbox_full(&self) -> bool {
@@ -478,6 +536,7 @@ impl World {
         let came_late = self.drain.as_ref().is_some_and(|(_, _, clients)| client.number >= *clients);
         let is_short_of_memory = self.config.memory_bytes_max > 0;
         let is_full = is_short_of_memory || self.config.connections_max < self.clients.len();
+        let is_crowded = self.config.connections_per_address_max > 0;
         let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
         let closure = client.closure.as_ref().expect("it ended");
         let is_strange = client.habits.attack == Some(Attack::AnyRequest);
@@ -498,6 +557,7 @@ impl World {
             }
             Closure::Agreed(Some(CloseCode::TRY_AGAIN_LATER), _) => is_short_of_memory,
             Closure::Responded(Status::SERVICE_UNAVAILABLE) => is_full || drain_ms.is_some() || is_late,
+            Closure::Responded(Status::TOO_MANY_REQUESTS) => is_crowded,
             Closure::Responded(Status::REQUEST_TIMEOUT) => is_late,
             Closure::Lost => {
                 wire.was_full

@@ -1,0 +1,83 @@
+//! [`Peers`]: which addresses the clients of one loop come from, where connections of one address are limited.
+
+use crate::hub::ClientKey;
+use crate::limits;
+use crate::mesh::Address;
+use crate::protocol::Time;
+
+/// The addresses of one loop's clients, and what its log has said of those that had too many.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// By the index of their clients' keys; empty if nobody counts.
+    addresses: Vec<Option<Address>>,
+    /// When the latest line was written.
+    said: Option<Time>,
+    /// Connections turned away since then.
+    unsaid: u64,
+}
+
+impl Peers {
+    /// A client that takes a place among those of its address.
+    pub(super) fn note(&mut self, client: ClientKey, address: Address) {
+        let index = client.index as usize;
+        if index >= self.addresses.len() {
+            self.addresses.resize(index + 1, None);
+        }
+        self.addresses[index] = Some(address);
+    }
+
+    /// A client goes; the address whose place it gives back, if it took one.
+    pub(super) fn forget(&mut self, client: ClientKey) -> Option<Address> {
+        self.addresses.get_mut(client.index as usize)?.take()
+    }
+
+    /// A connection is turned away, because `address` has `max` already. The log hears of it now and then only.
+    pub(super) fn turned_away(&mut self, address: Address, max: usize, now: Time) {
+        tracing::debug!(%address, "turned away: too many connections of its address");
+        self.unsaid += 1;
+        if let Some(turned_away) = self.to_be_said(now) {
+            tracing::info!(
+                %address, turned_away,
+                "turned away with 429: --max-connections-per-ip allows {max} connections of an address at a time"
+            );
+        }
+    }
+
+    /// How many were turned away since the latest line of the log, if it is time for another one.
+    fn to_be_said(&mut self, now: Time) -> Option<u64> {
+        if self.said.is_some_and(|said| now.since(said) < limits::ADDRESSES_LOG_MS) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_flood_is_a_line_in_ten_seconds_that_counts_it() {
+        let mut peers = Peers::default();
+        let mut said = |ms: u32| {
+            peers.unsaid += 1;
+            peers.to_be_said(Time(u32::MAX - 5_000).plus(ms))
+        };
+        assert_eq!(
+            [0, 1, 9_999, 10_000, 10_001, 20_000].map(&mut said),
+            [Some(1), None, None, Some(3), None, Some(2)]
+        );
+    }
+
+    #[test]
+    fn an_address_is_forgotten_once() {
+        let (mut peers, address) = (Peers::default(), Address::V4(Ipv4Addr::LOCALHOST));
+        let client = ClientKey { index: 3, generation: 7 };
+        assert_eq!(peers.forget(client), None);
+        peers.note(client, address);
+        assert_eq!(peers.forget(ClientKey { index: 2, ..client }), None);
+        assert_eq!((peers.forget(client), peers.forget(client)), (Some(address), None));
+    }
+}
