@@ -336,7 +336,7 @@ impl Greeting {
         tracing::info!("{workers}");
         tracing::info!("limits: {}", self.limits);
         if !self.floods.is_empty() {
-            tracing::info!("limits of each client: {}", self.floods.join(", "));
+            tracing::info!("limits against floods: {}", self.floods.join(", "));
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
         if self.is_open_to_all {

@@ -12,27 +12,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum Address {
     /// The whole address.
     V4(Ipv4Addr),
-    /// The network's part.
-    V6([u16; 4]),
+    /// The network's part; the rest is 0.
+    V6(Ipv6Addr),
 }
 
 impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Address::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Address::V6([a, b, c, d])
-            }
+            IpAddr::V6(address) => Address::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self {
             Address::V4(address) => address.fmt(f),
-            Address::V6([a, b, c, d]) => write!(f, "{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)),
+            Address::V6(network) => write!(f, "{network}/64"),
         }
     }
 }

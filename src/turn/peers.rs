@@ -35,7 +35,7 @@ impl Peers {
     pub(super) fn turned_away(&mut self, address: Address, max: usize, now: Time) {
         tracing::debug!(%address, "turned away: too many connections of its address");
         self.unsaid += 1;
-        if let Some(turned_away) = self.to_be_said(now) {
+        if let Some(turned_away) = self.due_line(now) {
             tracing::info!(
                 %address, turned_away,
                 "turned away with 429: --max-connections-per-ip allows {max} connections of an address at a time"
@@ -44,7 +44,7 @@ impl Peers {
     }
 
     /// How many were turned away since the latest line of the log, if it is time for another one.
-    fn to_be_said(&mut self, now: Time) -> Option<u64> {
+    fn due_line(&mut self, now: Time) -> Option<u64> {
         if self.said.is_some_and(|said| now.since(said) < limits::ADDRESSES_LOG_MS) {
             return None;
         }
@@ -63,7 +63,7 @@ mod tests {
         let mut peers = Peers::default();
         let mut said = |ms: u32| {
             peers.unsaid += 1;
-            peers.to_be_said(Time(u32::MAX - 5_000).plus(ms))
+            peers.due_line(Time(u32::MAX - 5_000).plus(ms))
         };
         assert_eq!(
             [0, 1, 9_999, 10_000, 10_001, 20_000].map(&mut said),
