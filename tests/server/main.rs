@@ -10,6 +10,7 @@ mod crowd;
 mod process;
 mod running;
 
+mod addresses;
 mod at_rest;
 mod broadcast;
 mod deadlines;
@@ -23,6 +24,7 @@ mod limits;
 mod many_workers;
 mod memory;
 mod payload;
+mod rates;
 mod slow_consumer;
 mod startup;
 mod tls;

@@ -93,6 +93,18 @@ fn an_option_that_cannot_be_used_is_exit_code_2_and_a_message_that_names_it() {
         (&["--max-message-size", "0"], &["--max-message-size", "give 1 to"]),
         (&["--outbox-limit", "1000"], &["--outbox-limit", "at least 1048586", "--max-message-size"]),
         (&["--max-connections", "0"], &["--max-connections", "at least 1"]),
+        (&["--max-messages-per-second", "fast"], &["--max-messages-per-second", "fast"]),
+        (
+            &["--max-messages-per-second", "1000", "--message-burst", "10"],
+            &["--message-burst is 10", "give 50 to"],
+        ),
+        (&["--message-burst", "10"], &["--message-burst", "without --max-messages-per-second"]),
+        (
+            &["--max-bytes-per-second", "1000", "--byte-burst", "1000"],
+            &["--byte-burst is 1000", "give 16384 to"],
+        ),
+        (&["--byte-burst", "100000"], &["--byte-burst", "without --max-bytes-per-second"]),
+        (&["--max-connections-per-ip=-1"], &["--max-connections-per-ip"]),
         (&["--idle-timeout=-1"], &["--idle-timeout"]),
         (&["--idle-timeout", "5s"], &["--idle-timeout", "seconds"]),
         (&["--payload", "xml"], &["--payload", "chat"]),
@@ -132,6 +144,11 @@ fn every_option_is_a_variable_too() {
         ("FANWIRE_IDLE_TIMEOUT", "0"),
         ("FANWIRE_CLOSE_TIMEOUT", "3.5"),
         ("FANWIRE_MAX_CONNECTIONS", "77"),
+        ("FANWIRE_MAX_CONNECTIONS_PER_IP", "70"),
+        ("FANWIRE_MAX_MESSAGES_PER_SECOND", "100"),
+        ("FANWIRE_MESSAGE_BURST", "20"),
+        ("FANWIRE_MAX_BYTES_PER_SECOND", "100000"),
+        ("FANWIRE_BYTE_BURST", "30000"),
         ("FANWIRE_OUTBOX_LIMIT", "4096"),
         ("FANWIRE_SEND_BUFFER", "16384"),
         ("FANWIRE_PAYLOAD", "json"),
@@ -159,6 +176,12 @@ fn every_option_is_a_variable_too() {
             "idle timeout off",
             "close timeout 3.5 s",
         ] {
+            assert!(limits.contains(part), "{part}: {limits}");
+        }
+        let limits = process.line("limits against floods: ");
+        for part in
+            ["100 messages/s (burst 20)", "100000 bytes/s (burst 30000)", "70 connections of an address"]
+        {
             assert!(limits.contains(part), "{part}: {limits}");
         }
         let mut echo = Client::connect(address, "/echo");

@@ -1,11 +1,13 @@
-//! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon.
+//! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon. (The
+//! file is long because each stands with all that it takes.)
 
-use crate::clients::{Habits, Reads};
+use crate::clients::{Attack, Habits, Pace, Reads};
 use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::World;
+use fanwire::config::Rate;
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{CloseCode, Closure, DeflateOffer, Status};
 
@@ -414,4 +416,136 @@ fn whose_input_is_held_when_a_drain_begins_says_goodbye_in_good_order() {
     assert_eq!(told, Some(CloseCode::GOING_AWAY));
     assert!(world.totals().publications < 20, "what is held when a drain begins is not taken in");
     assert_eq!(world.totals().closed_cleanly, 1, "its Close frame is read where it stands");
+}
+
+/// A calm world in which each client may send so many messages a second, so many at once.
+fn with_message_rate(per_second: u64, burst: u64) -> Plan {
+    let mut plan = Plan::calm(1);
+    plan.config.rates.messages = Some(Rate { per_second, burst });
+    plan
+}
+
+/// The milliseconds in which something was published, from now on and up to `until_ms`.
+fn published_ms(world: &mut World, until_ms: u64) -> Vec<u64> {
+    let mut published_ms = Vec::new();
+    for now_ms in 0..=until_ms {
+        let before = world.totals().publications;
+        world.settle();
+        let count = world.totals().publications - before;
+        published_ms.extend((0..count).map(|_| now_ms));
+        world.advance_clock(1);
+    }
+    published_ms
+}
+
+#[test]
+fn who_is_over_its_rate_is_heard_when_its_allowance_comes_to_it_to_the_millisecond() {
+    for clock_ms in [0, u64::from(u32::MAX) - 300] {
+        let mut world =
+            World::new(Plan { clock_ms, channels: 2, ..with_message_rate(20, 3) }, Random::new(1));
+        let flood = world.join(Habits::quiet());
+        let other = world.join(Habits { room: Room::Channel(1), ..Habits::quiet() });
+        world.settle();
+        (0..12).for_each(|_| world.say(flood, 100));
+        assert_eq!(published_ms(&mut world, 1_000), [0, 0, 0, 50, 100, 150, 200, 250, 300, 350, 400, 450]);
+        assert!(world.totals().reads_paused_by_rate == 9, "a pause for each but the first three");
+        world.say(other, 100);
+        assert_eq!(published_ms(&mut world, 100), [0], "another client has its own allowance");
+        world.check_rest();
+    }
+}
+
+#[test]
+fn many_a_second_come_as_many_at_a_time_as_a_pause_allows() {
+    let mut world = World::new(with_message_rate(1_000, 50), Random::new(1));
+    let flood = world.join(Habits::quiet());
+    world.settle();
+    (0..200).for_each(|_| world.say(flood, 20));
+    let expected: Vec<u64> = (0..200).map(|number| number / 50 * 50).collect();
+    assert_eq!(published_ms(&mut world, 300), expected);
+    world.check_rest();
+}
+
+#[test]
+fn who_stays_within_its_rate_never_waits() {
+    // Just as much as it may: three at once, and then one as soon as it may.
+    let mut world = World::new(with_message_rate(20, 3), Random::new(1));
+    let client = world.join(Habits::quiet());
+    world.settle();
+    (0..3).for_each(|_| world.say(client, 100));
+    assert_eq!(published_ms(&mut world, 49), [0, 0, 0]);
+    for _ in 0..100 {
+        world.say(client, 100);
+        assert_eq!(published_ms(&mut world, 49), [0]);
+    }
+    assert_eq!(world.totals().reads_paused_by_rate, 0);
+}
+
+#[test]
+fn who_is_over_its_rate_is_neither_pinged_nor_called_idle_and_loses_nothing() {
+    // The calm plan's limits: a Ping after 800 ms without a byte, idle after 3,000.
+    let mut world = World::new(with_message_rate(1, 1), Random::new(1));
+    let flood = world.join(Habits::quiet());
+    world.settle();
+    (0..10).for_each(|_| world.say(flood, 100));
+    let expected: Vec<u64> = (0..10).map(|number| number * 1_000).collect();
+    assert_eq!(published_ms(&mut world, 9_100), expected);
+    assert!(world.clients[flood].is_open());
+    assert_eq!(world.deeds().get("pings_seen"), None);
+    world.check_rest();
+}
+
+#[test]
+fn who_breaks_off_while_it_is_over_its_rate_is_gone_in_time_and_its_rest_with_it() {
+    let break_off: [fn(&mut World, usize); 2] = [World::break_off, World::hang_up];
+    for break_off in break_off {
+        let mut world = World::new(with_message_rate(4, 1), Random::new(1));
+        // Nothing is written to it, which would find a reset at once.
+        let flood = world.join(Habits { without_own: true, ..Habits::quiet() });
+        world.settle();
+        (0..100).for_each(|_| world.say(flood, 100));
+        world.act_fully(flood);
+        world.settle();
+        break_off(&mut world, flood);
+        let heard_ms = published_ms(&mut world, 2_000);
+        assert_eq!(world.totals().connections_open, 0);
+        // 600 ms for a closing handshake: from the pause that finds its end, at 250, to the first that begins later.
+        assert_eq!(heard_ms, [250, 500, 750, 1_000], "nothing that comes in that time is lost");
+        assert_eq!(world.totals().publications, 5);
+        assert_eq!(world.bytes_retained(), 0);
+    }
+}
+
+#[test]
+fn a_drain_does_not_wait_for_allowances() {
+    let mut world = World::new(with_message_rate(1, 1), Random::new(1));
+    let flood = world.join(Habits::quiet());
+    world.settle();
+    (0..100).for_each(|_| world.say(flood, 100));
+    world.settle();
+    assert!(world.held_input_bytes(0) > 0, "it waits");
+    let began_ms = world.clock_ms();
+    world.order_drain();
+    world.finish_drain();
+    assert_eq!(world.clients[flood].was_told().map(|(code, _)| code), Some(CloseCode::GOING_AWAY));
+    assert_eq!(world.clock_ms(), began_ms, "no time has to pass");
+}
+
+#[test]
+fn a_flood_of_pings_counts_by_its_bytes() {
+    let mut plan = Plan::calm(1);
+    plan.config.rates.bytes = Some(Rate { per_second: 1_000, burst: limits::BYTE_BURST_MIN });
+    let mut world = World::new(plan, Random::new(1));
+    let flood = world.join(Habits { attack: Some(Attack::PingFlood), ..Habits::quiet() });
+    world.settle();
+    let began_ms = world.clock_ms();
+    for _ in 0..20_000 {
+        world.act(flood, Pace::Chance);
+        while world.turn(0) {}
+        world.advance_clock(1);
+        let passed_ms = world.clock_ms() - began_ms;
+        assert!(world.totals().bytes_read <= limits::BYTE_BURST_MIN + passed_ms);
+    }
+    assert!(world.totals().bytes_read >= limits::BYTE_BURST_MIN + 20_000 - 100, "and no less than it may");
+    assert!(world.clients[flood].is_open(), "nobody is closed for it");
 }

@@ -650,6 +650,18 @@ impl World {
         self.shards[client.shard].event_loop.sockets().wire(client.wire).reset();
     }
 
+    /// A client ends its side without a word.
+    pub fn hang_up(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        (client.has_broken, client.is_gone) = (true, true);
+        self.shards[client.shard].event_loop.sockets().wire(client.wire).finish();
+    }
+
+    /// The time.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
     /// What has happened: what the shards count, and what only the world sees.
     pub fn deeds(&mut self) -> Deeds {
         let mut deeds: Deeds = self.totals().iter().collect();
