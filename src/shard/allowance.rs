@@ -128,8 +128,8 @@ impl Bucket {
 
 impl Shard {
     /// Bytes that may be read from a client for which there is `room`, at least 1; none if it has used up those that it
-    /// may send, and then it is paused. Whoever has used up its messages only may have nothing more to say: that is for
-    /// whoever [looks](Self::process) at what is read.
+    /// may send, and then it is paused. Who has used up its messages only may have nothing more to say, and is read: if
+    /// there is more, it is held, and then the client is paused.
     pub fn room_to_read(&mut self, key: ClientKey, room: usize, now: Time) -> usize {
         if !self.place.config.rates.are_limited() {
             return room;

@@ -124,7 +124,7 @@ impl Net {
     /// A client connects; the number of its wire.
     pub fn connect(&mut self, capacity: usize, cut: Option<Cut>, site: usize) -> usize {
         let address = self.address(site);
-        self.wires.push(Wire { cut, address, site, ..Wire::new(capacity) });
+        self.wires.push(Wire { address, site, cut, ..Wire::new(capacity) });
         let wire = self.wires.len() - 1;
         match self.listeners.len() {
             0 => self.wires[wire].is_broken = true,
@@ -143,8 +143,10 @@ impl Net {
         match (site % 2, self.random.chance(50)) {
             (0, true) => address.into(),
             (0, false) => address.to_ipv6_mapped().into(),
-            _ => Ipv6Addr::from((0x2001_0db8_u128 << 32 | site as u128) << 64 | self.random.next() as u128)
-                .into(),
+            _ => {
+                Ipv6Addr::from((0x2001_0db8_u128 << 32 | site as u128) << 64 | u128::from(self.random.next()))
+                    .into()
+            }
         }
     }
 
