@@ -38,7 +38,7 @@ impl Peers {
         if let Some(turned_away) = self.due_line(now) {
             tracing::info!(
                 %address, turned_away,
-                "turned away with 429: --max-connections-per-ip allows {max} connections of an address at a time"
+                "turned away: --max-connections-per-ip allows {max} connections of an address at a time"
             );
         }
     }

@@ -4,7 +4,7 @@
 //! simulation, whose clock is its own; here by how long it takes at the least.
 
 use crate::certificate::Certificate;
-use crate::client::{Client, Raw, assert_closed, masked};
+use crate::client::{Client, Raw, Received, assert_closed, masked};
 use crate::running::Running;
 use fanwire::config::{Config, Rate};
 use fanwire::limits::{OWN_BYTES_MARK, RATED_READ_BYTES_MAX, SCRATCH_BYTES};
@@ -75,6 +75,27 @@ fn over_tls_it_is_the_same() {
     });
     let mut client = Client::on(certificate.connect(server.tls_address()), "/echo", None);
     assert_slowed(&mut client, 60);
+    client.close();
+}
+
+#[test]
+fn over_tls_the_bytes_within_it_count() {
+    let certificate = Certificate::new();
+    let server = Running::start(1, |config| {
+        certificate.configure(config);
+        few_bytes(config);
+    });
+    let mut client = Client::on(certificate.connect(server.tls_address()), "/echo", None);
+    let started = Instant::now();
+    for number in 0..12 {
+        client.send_binary(&[number; 5_000]);
+    }
+    for number in 0..12 {
+        assert_eq!(client.receive(), Received::Binary(vec![number; 5_000]));
+    }
+    // 60,000 bytes, that is 40,000 beyond the burst.
+    assert!(started.elapsed() >= Duration::from_millis(398), "{:?}", started.elapsed());
+    assert!(server.totals().reads_paused_by_rate > 0);
     client.close();
 }
 
