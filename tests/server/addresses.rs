@@ -6,7 +6,7 @@ use crate::process::Process;
 use crate::running::Running;
 use fanwire::limits::REFUSALS_MAX;
 use socket2::{Domain, Socket, Type};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 
 const ANN: [u8; 4] = [127, 0, 0, 1];
 const BOB: [u8; 4] = [127, 0, 0, 2];
@@ -139,6 +139,25 @@ fn an_address_has_its_places_over_tls_and_without_together() {
     let _secure = Client::on(certificate.connect(server.tls_address()), "/ws", None);
     assert_too_many(&server.http(upgrade("/ws")), 2);
     assert_too_many(&Response::of(certificate.connect(server.tls_address()).rest()), 2);
+}
+
+#[test]
+fn an_ipv4_address_is_the_same_on_a_socket_for_ipv6() {
+    let server = Running::start(1, |config| {
+        config.listen =
+            vec!["[::]:0".parse().expect("an address"), "127.0.0.1:0".parse().expect("an address")];
+        config.connections_per_address_max = 1;
+    });
+    let ports: Vec<u16> = server.addresses().iter().map(SocketAddr::port).collect();
+    let ann = Client::connect((ANN, ports[0]).into(), "/ws");
+    assert_too_many(&http((ANN, ports[1]).into(), upgrade("/ws")), 1);
+    let of_ipv6 = Client::connect((Ipv6Addr::LOCALHOST, ports[0]).into(), "/ws");
+    let answer = http((Ipv6Addr::LOCALHOST, ports[0]).into(), upgrade("/ws"));
+    assert_too_many(&answer, 1);
+    ann.close();
+    server.until("ann has left", |totals| totals.connections_open == 1);
+    Client::connect((ANN, ports[1]).into(), "/ws").close();
+    of_ipv6.close();
 }
 
 #[test]

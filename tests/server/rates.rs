@@ -112,7 +112,7 @@ fn who_sends_too_many_bytes_is_slowed_by_tcp_and_loses_nothing() {
     client.close();
 
     // However much is sent, it stays with the kernels: the server takes what may come, and holds no more than one read.
-    let flood = server.client("/echo");
+    let flood = server.client("/ws?echo=off");
     let mut hand = flood.second_hand();
     hand.set_nonblocking(true).expect("a socket");
     let (started, before) = (Instant::now(), server.totals().bytes_read);
