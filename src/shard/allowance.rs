@@ -30,6 +30,8 @@ pub(super) struct Allowance {
     given_up_at: Option<Instant>,
 }
 
+const _: () = assert!(size_of::<usize>() != 8 || size_of::<Allowance>() <= 112, "README says so");
+
 impl Allowance {
     /// All that may come at once; none if no rate is limited.
     pub(super) fn new(rates: &Rates, now: Instant) -> Option<Box<Allowance>> {
