@@ -2,6 +2,7 @@
 //! channels and shards there are, and from nothing that was measured.
 
 use crate::plan::Plan;
+use fanwire::config::Rates;
 use fanwire::hub::Mark;
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{FrameHeader, WindowBits};
@@ -78,8 +79,10 @@ impl Bounds {
         let unfinished_message_bytes = 2 * (deflated_bytes_max + 2 * limits::CONTROL_PAYLOAD_BYTES_MAX);
         let context_bytes = if deflate.client_context_takeover { CONTEXT_BYTES } else { 0 };
         // What one read brought and was left for another turn, besides a message that goes on in it.
-        let is_rated = plan.config.rates.messages.is_some();
-        let put_by_bytes = if deflate.enabled || is_rated { read_bytes } else { 0 };
+        let Rates { messages, .. } = plan.config.rates;
+        let is_rated = plan.config.rates.are_limited();
+        let one_read = if is_rated { read_bytes.min(limits::RATED_READ_BYTES_MAX) } else { read_bytes };
+        let put_by_bytes = if deflate.enabled || messages.is_some() { one_read } else { 0 };
         let unfinished_bytes =
             head_bytes.max(2 * read_bytes).max(unfinished_message_bytes + put_by_bytes) + context_bytes;
         // The message in which the budget ends is looked at whole.

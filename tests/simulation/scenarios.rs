@@ -482,6 +482,21 @@ fn who_stays_within_its_rate_never_waits() {
 }
 
 #[test]
+fn of_who_is_over_its_rate_one_short_read_is_held_and_the_rest_is_for_tcp() {
+    let mut plan = with_message_rate(1, 1);
+    plan.config.limits.outbox_bytes_max = 1 << 20;
+    let mut world = World::new(plan, Random::new(1));
+    let flood = world.join(Habits::quiet());
+    world.settle();
+    let before = world.totals().bytes_read;
+    (0..60).for_each(|_| world.say(flood, 1_000));
+    world.settle();
+    assert_eq!(world.totals().bytes_read - before, limits::RATED_READ_BYTES_MAX as u64);
+    let held = limits::RATED_READ_BYTES_MAX - 1_008;
+    assert_eq!((world.totals().publications, world.held_input_bytes(0)), (1, held));
+}
+
+#[test]
 fn who_is_over_its_rate_is_neither_pinged_nor_called_idle_and_loses_nothing() {
     // The calm plan's limits: a Ping after 800 ms without a byte, idle after 3,000.
     let mut world = World::new(with_message_rate(1, 1), Random::new(1));
