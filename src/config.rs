@@ -1,5 +1,9 @@
 //! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
+mod slow_consumer;
+
+pub use slow_consumer::{SlowConsumerPolicy, SlowConsumerRules};
+
 use crate::limits::{self, Limits};
 use std::fmt;
 use std::net::SocketAddr;
@@ -39,6 +43,8 @@ pub struct Config {
     pub send_buffer_bytes: Option<usize>,
     /// Whether and how messages are compressed.
     pub deflate: DeflateConfig,
+    /// What becomes of clients that read too slowly, by channel.
+    pub slow_consumers: SlowConsumerRules,
 }
 
 impl Default for Config {
@@ -59,6 +65,7 @@ impl Default for Config {
             echo: false,
             send_buffer_bytes: None,
             deflate: DeflateConfig::default(),
+            slow_consumers: SlowConsumerRules::default(),
         }
     }
 }

@@ -5,8 +5,9 @@ use super::{EXIT_USAGE, allocator, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, Rate, Rates, TlsFiles,
+    Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, Rate, Rates, SlowConsumerRules, TlsFiles,
 };
+use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
 use std::net::SocketAddr;
@@ -70,7 +71,7 @@ pub(crate) struct ServeArguments {
     /// Bytes that it may send at once after a silence [default: those of a second, or 16 KiB if that is more]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_BYTE_BURST")]
     byte_burst: Option<u64>,
-    /// Bytes that one client may lag behind before it is closed with 1008 as a slow consumer. The kernel's socket
+    /// Bytes that one client may lag behind before it counts as a slow consumer: see --slow-consumer. The kernel's socket
     /// buffer, up to some MiB, comes on top: see --send-buffer
     /// [default: 1 MiB or twice --max-message-size, whichever is more]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_OUTBOX_LIMIT")]
@@ -80,6 +81,11 @@ pub(crate) struct ServeArguments {
     /// [default: half of what the machine, or this process's control group, has]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_MEMORY_BUDGET")]
     memory_budget: Option<u64>,
+    /// What becomes of who is over the outbox limit in a channel: disconnect (the default), drop-oldest, or latest, which
+    /// leaves only the newest message. PATTERN is a channel's name, or the beginning of names and *; the longest that
+    /// matches decides; repeatable, in the variable separated by white space
+    #[arg(long, value_name = "PATTERN=POLICY", env = "FANWIRE_SLOW_CONSUMER")]
+    slow_consumer: Vec<String>,
     /// Bytes of the kernel's send buffer for each client [default: the system sizes it as needed]
     #[arg(long, value_name = "BYTES", env = "FANWIRE_SEND_BUFFER")]
     send_buffer: Option<usize>,
@@ -219,6 +225,7 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
             level: arguments.deflate_level,
             client_context_takeover: arguments.deflate_context_takeover,
         },
+        slow_consumers: slow_consumers(&arguments.slow_consumer)?,
     };
     config.check()?;
     Ok(config)
@@ -261,6 +268,23 @@ fn rate(
         }
         (_, burst) => Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second.max(burst_min)) })),
     }
+}
+
+/// The policies for slow consumers, of channels that can be.
+fn slow_consumers(given: &[String]) -> Result<SlowConsumerRules, ConfigError> {
+    let mut rules = SlowConsumerRules::default();
+    given.iter().flat_map(|rules| rules.split_whitespace()).try_for_each(|rule| rules.parse(rule))?;
+    for text in rules.texts().filter(|text| !text.is_empty()) {
+        if let Err(error) = ChannelName::new(text) {
+            let fix = "give the name of a channel, or its beginning and *";
+            return Err(ConfigError::new(
+                "--slow-consumer",
+                format!("{text:?} matches no channel ({error})"),
+                fix,
+            ));
+        }
+    }
+    Ok(rules)
 }
 
 /// An address to listen on.
@@ -384,6 +408,26 @@ mod tests {
             assert!(origins(wrong).is_err_and(|error| error.starts_with("--allow-origin")), "{wrong}");
         }
         assert_eq!(parse(&[]).map(|config| config.origins), Ok(OriginPolicy::SameOrigin));
+    }
+
+    #[test]
+    fn slow_consumers_rules_are_repeated_or_separated_by_white_space_and_checked() {
+        let policy = |arguments: &[&str], channel: &str| {
+            parse(arguments).map(|config| config.slow_consumers.policy_for(channel).name())
+        };
+        for arguments in [
+            &["--slow-consumer", "a,b=c=latest", "--slow-consumer", "log-*=drop-oldest"][..],
+            &["--slow-consumer", " a,b=c=latest\t log-*=drop-oldest\n"],
+        ] {
+            assert_eq!(policy(arguments, "a,b=c"), Ok("latest"));
+            assert_eq!(policy(arguments, "log-1"), Ok("drop-oldest"));
+            assert_eq!(policy(arguments, "lobby"), Ok("disconnect"));
+        }
+        assert_eq!(policy(&["--slow-consumer", "*=latest"], "lobby"), Ok("latest"));
+        for wrong in ["lobby", "lobby=never", "caf\u{e9}=latest", "a%20b*=latest", "=latest"] {
+            let error = policy(&["--slow-consumer", wrong], "lobby").unwrap_err();
+            assert!(error.starts_with("--slow-consumer ") && error.contains(": give"), "{error}");
+        }
     }
 
     #[test]
