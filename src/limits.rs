@@ -75,6 +75,16 @@ pub const MESSAGE_BYTES_DEFAULT: usize = 1 << 20;
 /// The default of `--outbox-limit` unless two messages need more: about a second at 8 Mbit/s.
 pub const OUTBOX_BYTES_DEFAULT_MIN: usize = 1 << 20;
 
+/// Eighths of the outbox limit that `drop-oldest` leaves a slow consumer at most, so that an eighth of the limit is
+/// published before it is too slow again: a jump walks along the frames of a chunk or two, and without that slack it would
+/// for every publication and every slow consumer.
+const DROP_OLDEST_KEPT_EIGHTHS: u64 = 7;
+
+/// Bytes that `drop-oldest` leaves a slow consumer at most.
+pub const fn drop_oldest_kept_bytes(outbox_bytes_max: usize) -> u64 {
+    outbox_bytes_max as u64 / 8 * DROP_OLDEST_KEPT_EIGHTHS
+}
+
 // ---- Channels -------------------------------------------------------------------------------------------------
 
 /// Bytes of a channel's name.
@@ -157,6 +167,10 @@ pub const VISITS_PER_TURN_MAX: usize = 4 * 1024;
 
 const _: () =
     assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
+
+/// Visits that count for one at which a slow consumer is made to jump: it walks along up to some ten thousand frames, if
+/// they are tiny. Thousands who stopped reading at the same time jump over several turns.
+pub const VISITS_PER_JUMP: usize = 16;
 
 /// Deadlines that expire in a turn, and channels closed in it that nobody listens to; more wait for the next, which does not
 /// sleep.

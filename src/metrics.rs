@@ -110,8 +110,16 @@ counters! {
     bytes_written;
     /// Clients closed with 1008 because they lagged over the outbox limit.
     slow_consumers_closed;
-    /// Bytes that clients closed as slow had not been sent.
+    /// Bytes of messages that slow consumers were not sent, whatever became of them.
     slow_consumer_bytes_dropped;
+    /// Messages that clients closed as slow had not been sent.
+    slow_consumer_messages_dropped_by_closing;
+    /// Messages that slow consumers were not sent because they were the oldest (`drop-oldest`).
+    slow_consumer_messages_dropped_oldest;
+    /// Messages that slow consumers were not sent because there was a newer one (`latest`).
+    slow_consumer_messages_dropped_for_latest;
+    /// Times that slow consumers lost messages and stayed, by either of these.
+    slow_consumer_jumps;
     /// Clients ended because peers made the server hold more than it may, and these held much of it.
     clients_shed;
     /// Connections failed because the peer broke the protocol (RFC 6455 §7.1.7).

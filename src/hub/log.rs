@@ -14,14 +14,19 @@
 //!
 //! A chunk goes when nobody stands in it or before it; when all cursors have reached the end there are no chunks, and
 //! the log owns no heap. No operation looks at other subscribers, and none at more than a binary search over chunks,
-//! but for [`Log::slice_of_frame`] and [`Log::rest_of_frame`], which walk along the frames of one chunk.
+//! but for [`Log::slice_of_frame`], [`Log::rest_of_frame`] and what jumps need, which walk along the frames of a chunk or
+//! two.
+//!
+//! A cursor moves by what was written, and by *jumps*: who is too slow passes over frames without being written them.
+//! Where it may land ([`Log::oldest_within`], [`Log::newest_without`]) is always the start of a frame, and how many it
+//! loses by that is known ([`Log::loss`]), because chunks count their frames.
 //!
 //! The log does not know its subscribers: they keep their cursors themselves and must hand in the true ones.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use super::{ClientKey, Segment, ShardId};
@@ -43,6 +48,8 @@ pub(crate) struct Log {
     subscribers: u32,
     /// Subscribers that pass over their own frames, for whom chunks index origins.
     watchers: u32,
+    /// Bytes of the newest frame. Invariant: it ends at `end`, while there are chunks.
+    newest_bytes: u32,
 }
 
 #[derive(Debug)]
@@ -51,6 +58,8 @@ struct Chunk {
     bytes: ChunkBytes,
     /// Cursors at `start` or behind it, and before the chunk's end.
     cursors: u32,
+    /// How many frames it has.
+    frames: u32,
     /// The frames whose origin is a client of this shard, in order; only those appended while somebody watched.
     origins: Vec<OriginRange>,
 }
@@ -69,15 +78,33 @@ enum ChunkBytes {
 struct OriginRange {
     start: u32,
     end: u32,
+    /// How many they are.
+    frames: u32,
     client: ClientKey,
+}
+
+/// Frames that a cursor passes over by a jump, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// How many.
+    pub(crate) messages: u64,
+    /// Headers included.
+    pub(crate) bytes: u64,
+}
+
+impl AddAssign for Loss {
+    fn add_assign(&mut self, other: Loss) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
 }
 
 /// What of a frame is still to be written, kept independently of the log.
 #[derive(Clone, Debug)]
 pub(crate) enum FrameRest {
-    /// A part of a large segment, which it keeps alive.
+    /// A large part of a large segment, which it keeps alive.
     Shared(Arc<Vec<u8>>, Range<usize>),
-    /// A copy, at most [`CHUNK_BYTES_MAX`].
+    /// A copy, less than [`SEGMENT_COPY_BYTES_MAX`].
     Copied(Vec<u8>),
 }
 
@@ -136,17 +163,26 @@ impl Log {
             }
         };
         if let Some(bytes) = bytes {
-            self.chunks.push_back(Chunk { start: self.end, bytes, cursors: 0, origins: Vec::new() });
+            self.chunks.push_back(Chunk {
+                start: self.end,
+                bytes,
+                cursors: 0,
+                frames: 0,
+                origins: Vec::new(),
+            });
         }
         let watched = self.watchers > 0;
         if let Some(tail) = self.chunks.back_mut() {
             // Who was caught up is no more: the end moves on, and they stand where it was.
             tail.cursors += mem::take(&mut self.caught_up);
+            tail.frames += segment.marks.len() as u32;
             if watched {
                 tail.index_origins(segment, (self.end - tail.start) as u32, here);
             }
         }
         self.end += len as u64;
+        let newest_start = segment.marks.iter().nth_back(1).map_or(0, |before| before.end as usize);
+        self.newest_bytes = (len - newest_start) as u32;
     }
 
     /// Moves a subscriber's cursor forward, and returns it as it is to be kept. Chunks that nobody needs any more
@@ -189,7 +225,10 @@ impl Log {
         let from = chunk.offset(at.0);
         let rest = from..chunk.frame_end(from);
         match &chunk.bytes {
-            ChunkBytes::Shared(frames) if !rest.is_empty() => FrameRest::Shared(Arc::clone(frames), rest),
+            // What is small is copied: it may wait for long, and would keep all of its segment alive.
+            ChunkBytes::Shared(frames) if rest.len() >= SEGMENT_COPY_BYTES_MAX => {
+                FrameRest::Shared(Arc::clone(frames), rest)
+            }
             bytes => FrameRest::Copied(bytes.as_slice()[rest].to_vec()),
         }
     }
@@ -236,6 +275,56 @@ impl Log {
         }
         debug_assert_eq!(taken, 0, "no more was taken than there was");
         LogPosition(self.end)
+    }
+
+    /// The start of the oldest frame with at most `bytes_max` bytes from there to the end; of the newest, if that alone
+    /// is longer. The end, if there is no frame.
+    #[must_use]
+    pub(crate) fn oldest_within(&self, bytes_max: u64) -> LogPosition {
+        let newest = self.newest_start();
+        let at = self.end.saturating_sub(bytes_max);
+        if at >= newest {
+            return LogPosition(newest);
+        }
+        let Some(chunk) = self.chunks.get(self.chunk_index(at)) else { return LogPosition(newest) };
+        // All of it is kept that is less than was asked for.
+        LogPosition(chunk.start + chunk.walk(chunk.offset(at)).0 as u64)
+    }
+
+    /// The start of the newest frame that is not of `own`; the end, if they all are. `from` is a cursor: nothing is
+    /// looked for in chunks before it.
+    #[must_use]
+    pub(crate) fn newest_without(&self, from: LogPosition, own: Option<ClientKey>) -> LogPosition {
+        for chunk in self.chunks.range(self.chunk_index(from.0)..).rev() {
+            let len = chunk.as_slice().len();
+            let end = match chunk.origins.last() {
+                Some(last) if last.end as usize == len && Some(last.client) == own => last.start as usize,
+                _ => len,
+            };
+            if end > 0 {
+                let is_newest = chunk.start + end as u64 == self.end;
+                return LogPosition(if is_newest {
+                    self.newest_start()
+                } else {
+                    chunk.start + chunk.last_before(end) as u64
+                });
+            }
+        }
+        LogPosition(self.end)
+    }
+
+    /// What a cursor at `from` that jumps to `to`, which is the start of a frame, is not written: the frames between
+    /// them, without the rest of one that has been begun, and without those of `own`.
+    #[must_use]
+    pub(crate) fn loss(&self, from: LogPosition, to: LogPosition, own: Option<ClientKey>) -> Loss {
+        let mut loss = Loss::default();
+        for chunk in self.chunks.range(self.chunk_index(from.0)..) {
+            if chunk.start >= to.0 {
+                break;
+            }
+            loss += chunk.loss(chunk.offset(from.0), chunk.offset(to.0).min(chunk.as_slice().len()), own);
+        }
+        loss
     }
 
     /// The log's end: what is appended next begins here.
@@ -291,14 +380,26 @@ impl Log {
                 assert!(bytes.capacity() <= CHUNK_BYTES_MAX, "a growing chunk is bounded");
             }
             assert!(self.watchers > 0 || chunk.origins.is_empty(), "origins are indexed for those who watch");
+            assert_eq!(chunk.walk(len).1, chunk.frames, "a chunk counts its frames");
             let mut indexed = 0;
             for range in &chunk.origins {
                 assert!(indexed <= range.start && range.start <= range.end, "origins are in order");
+                let frames = chunk.walk(range.end as usize).1 - chunk.walk(range.start as usize).1;
+                assert_eq!(range.frames, frames, "and count their frames");
                 indexed = range.end;
             }
             assert!(indexed as usize <= len, "origins are of frames in this chunk");
         }
         assert_eq!(at, self.end, "the last chunk ends at the end");
+        if let Some(last) = self.chunks.back() {
+            let newest = last.start + last.last_before(last.as_slice().len()) as u64;
+            assert_eq!(self.newest_start(), newest, "the newest frame is the last one");
+        }
+    }
+
+    /// Where the newest frame begins; the end, if there are no chunks.
+    fn newest_start(&self) -> u64 {
+        if self.chunks.is_empty() { self.end } else { self.end - u64::from(self.newest_bytes) }
     }
 
     /// The index of the chunk in which `at` stands; the number of chunks if that is the end.
@@ -375,12 +476,56 @@ impl Chunk {
 
     /// The end of the frame in whose middle `at` stands, or `at`.
     fn frame_end(&self, at: usize) -> usize {
+        self.walk(at).0
+    }
+
+    /// The end of the frame in whose middle `at` stands, or `at`; and how many frames are before that.
+    fn walk(&self, at: usize) -> (usize, u32) {
         let bytes = self.as_slice();
-        let mut end = 0;
+        let (mut end, mut frames) = (0, 0);
         while end < at {
             end += frame_len(&bytes[end..]);
+            frames += 1;
         }
-        end
+        (end, frames)
+    }
+
+    /// The start of the frame that ends at `end`, which is not 0.
+    fn last_before(&self, end: usize) -> usize {
+        let bytes = self.as_slice();
+        let mut start = 0;
+        loop {
+            let next = start + frame_len(&bytes[start..]);
+            if next >= end {
+                return start;
+            }
+            start = next;
+        }
+    }
+
+    /// The frames that begin at `from` or behind it, and before `to`, without those of `own`. `to` is not inside a frame,
+    /// and neither is one of `own` torn by `from`.
+    fn loss(&self, from: usize, to: usize, own: Option<ClientKey>) -> Loss {
+        let (from, before) = self.walk(from);
+        let is_to_the_end = to == self.as_slice().len();
+        let up_to = if is_to_the_end { self.frames } else { self.walk(to).1 };
+        if from >= to {
+            return Loss::default();
+        }
+        let mut loss = Loss { messages: u64::from(up_to - before), bytes: (to - from) as u64 };
+        let ahead = self.origins.partition_point(|range| range.end as usize <= from);
+        let own_ranges = self.origins[ahead..].iter().filter(|range| Some(range.client) == own);
+        for range in own_ranges.take_while(|range| (range.start as usize) < to) {
+            let (start, end) = (from.max(range.start as usize), to.min(range.end as usize));
+            let frames = if end - start == (range.end - range.start) as usize {
+                range.frames
+            } else {
+                self.walk(end).1 - self.walk(start).1
+            };
+            loss.messages -= u64::from(frames);
+            loss.bytes -= (end - start) as u64;
+        }
+        loss
     }
 
     /// Notes which frames of a segment, appended at `base`, are of clients of this shard.
@@ -391,8 +536,11 @@ impl Chunk {
             let client = mark.origin.client;
             if mark.origin.shard == here {
                 match self.origins.last_mut() {
-                    Some(last) if last.end == start && last.client == client => last.end = end,
-                    _ => self.origins.push(OriginRange { start, end, client }),
+                    Some(last) if last.end == start && last.client == client => {
+                        last.end = end;
+                        last.frames += 1;
+                    }
+                    _ => self.origins.push(OriginRange { start, end, frames: 1, client }),
                 }
             }
             start = end;
@@ -630,6 +778,78 @@ mod tests {
         append(&mut log, &[&vec![b'x'; 20_000]]);
         assert!(matches!(log.rest_of_frame(alice), FrameRest::Copied(bytes) if bytes.is_empty()));
         assert!(matches!(log.rest_of_frame(log.end()), FrameRest::Copied(bytes) if bytes.is_empty()));
+    }
+
+    #[test]
+    fn a_small_rest_of_a_large_segment_is_copied_and_does_not_keep_it_alive() {
+        let mut log = Log::new();
+        let _alice = log.join();
+        append(&mut log, &[&vec![b'x'; 20_000]]);
+        let at = |left: usize| LogPosition((20_004 - left) as u64);
+        let smallest_shared = log.rest_of_frame(at(SEGMENT_COPY_BYTES_MAX));
+        assert!(matches!(smallest_shared, FrameRest::Shared(..)));
+        let largest_copied = log.rest_of_frame(at(SEGMENT_COPY_BYTES_MAX - 1));
+        assert!(
+            matches!(largest_copied, FrameRest::Copied(bytes) if bytes.len() == SEGMENT_COPY_BYTES_MAX - 1)
+        );
+    }
+
+    #[test]
+    fn the_oldest_frame_within_so_many_bytes_is_the_newest_one_at_least() {
+        let mut log = Log::new();
+        let _alice = log.join();
+        append(&mut log, &[b"one", b"three"]);
+        append(&mut log, &[&vec![b'x'; 20_000], b"after"]);
+        let ends = [5, 12, 20_016, 20_023];
+        let oldest = |bytes_max: u64| log.oldest_within(bytes_max).0;
+        assert_eq!(oldest(20_023), 0, "all of it");
+        assert_eq!(oldest(20_022), ends[0]);
+        assert_eq!(oldest(20_018), ends[0]);
+        assert_eq!(oldest(20_017), ends[1]);
+        assert_eq!(oldest(20_011), ends[1]);
+        assert_eq!(oldest(20_010), ends[2]);
+        assert_eq!((oldest(7), oldest(6), oldest(0)), (ends[2], ends[2], ends[2]), "the newest in any case");
+    }
+
+    #[test]
+    fn the_newest_frame_is_found_behind_ones_own() {
+        let (mut log, alice) = log_with_a_watcher();
+        assert_eq!(log.newest_without(alice, None), log.end(), "there is none");
+        log.append(&segment(&[(here(BOB), b"b1"), (here(BOB), b"b2"), (here(ALICE), b"a1")]), HERE);
+        let large = vec![b'x'; 20_000];
+        log.append(&segment(&[(here(ALICE), &large)]), HERE);
+        assert_eq!(log.newest_without(alice, None), LogPosition(12));
+        assert_eq!(log.newest_without(alice, Some(BOB)), LogPosition(12));
+        assert_eq!(log.newest_without(alice, Some(ALICE)), LogPosition(4), "in the chunk before");
+        assert_eq!(log.newest_without(LogPosition(12), Some(ALICE)), log.end(), "there is none of others");
+    }
+
+    #[test]
+    fn a_jump_loses_the_frames_that_it_passes_over_without_the_rest_of_a_torn_one() {
+        let mut log = Log::new();
+        let _alice = log.join();
+        append(&mut log, &[b"one", b"two"]);
+        append(&mut log, &[&vec![b'x'; 20_000], b"four"]);
+        let loss = |from: u64, to: u64| {
+            let Loss { messages, bytes } = log.loss(LogPosition(from), LogPosition(to), None);
+            (messages, bytes)
+        };
+        assert_eq!(loss(0, 20_020), (4, 20_020));
+        assert_eq!(loss(1, 20_020), (3, 20_015));
+        assert_eq!(loss(5, 20_014), (2, 20_009));
+        assert_eq!(loss(6, 10), (0, 0));
+        assert_eq!(loss(10, 10), (0, 0));
+        assert_eq!(loss(11, 20_014), (0, 0), "the large one is torn");
+        assert_eq!(loss(11, 20_020), (1, 6));
+    }
+
+    #[test]
+    fn ones_own_frames_are_not_lost_without_echo() {
+        let (mut log, alice) = log_with_a_watcher();
+        log.append(&segment(&[(here(ALICE), b"a1"), (here(ALICE), b"a2"), (here(BOB), b"b1")]), HERE);
+        let loss = |from: u64, to: u64, own| log.loss(LogPosition(from), LogPosition(to), own).messages;
+        assert_eq!((loss(alice.0, 12, None), loss(alice.0, 12, Some(ALICE))), (3, 1));
+        assert_eq!((loss(0, 4, Some(ALICE)), loss(4, 12, Some(ALICE)), loss(0, 12, Some(BOB))), (0, 1, 2));
     }
 
     #[test]

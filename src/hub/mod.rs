@@ -25,7 +25,7 @@
 //! A channel has one order, the one in which its home sequenced. A listener is handed every publication that was
 //! sequenced after its interest, once, in that order, at the next seal at which its interest still stands; and nothing
 //! that was sequenced before. A log hands on to each cursor every byte that was appended after the cursor
-//! joined, in order and without a gap. What lies between, the mail from a home to a shard, is first in, first out;
+//! joined, in order and without a gap, unless a channel's policy for slow consumers lets the cursor jump. What lies between, the mail from a home to a shard, is first in, first out;
 //! so any two subscribers see the same order, on whatever shards they are.
 
 mod channel;
@@ -38,7 +38,7 @@ mod subscriptions;
 pub use channel::{ChannelName, ChannelNameError, HashSeed, home_of};
 pub(crate) use home::Homes;
 pub use home::{HomeKey, Listener};
-pub(crate) use log::{FrameRest, Log, LogPosition};
+pub(crate) use log::{FrameRest, Log, LogPosition, Loss};
 pub(crate) use subscriptions::{Channel, Interest, Membership, Subscriptions};
 
 use std::fmt;

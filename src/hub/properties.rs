@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use super::channel::{ChannelName, HashSeed, home_of};
 use super::home::{HomeKey, Homes, Listener};
-use super::log::{FrameRest, Log, LogPosition};
+use super::log::{FrameRest, Log, LogPosition, Loss};
 use super::subscriptions::{Channel, Membership, Subscriptions};
 use super::{ClientKey, Mark, Origin, Position, Rendering, Segment, ShardId};
+use crate::config::SlowConsumerPolicy;
 use crate::limits::{CHUNK_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_COPY_BYTES_MAX};
 
-/// A log agrees with one big vector in which every cursor is a number, whatever is joined, left, appended and
-/// advanced, with echo and without.
+/// A log agrees with one big vector in which every cursor is a number, whatever is joined, left, appended, advanced
+/// and passed over by jumps, with echo and without.
 ///
 /// # Panics
 /// If it does not.
@@ -24,13 +25,15 @@ pub fn a_log_agrees_with_one_big_vector(script: &[u8]) {
     let mut script = Script(script);
     let mut pair = LogAndModel::default();
     while let Some(operation) = script.next() {
-        match operation % 8 {
+        match operation % 10 {
             0 => pair.join(None),
             1 => pair.join(Some(client(script.byte() % 3))),
             2 => pair.leave(script.byte()),
             3 | 4 => pair.append(&mut script),
             5 => pair.advance(script.byte(), 1, usize::from(script.byte())),
             6 => pair.advance(script.byte(), 64, script.size() * 16),
+            7 => pair.jump_within(script.byte(), script.size() * 16),
+            8 => pair.jump_to_newest(script.byte()),
             _ => pair.advance(script.byte(), usize::MAX, usize::MAX),
         }
         pair.check();
@@ -262,6 +265,59 @@ impl LogAndModel {
         }
         self.cursors[which].at = to;
         assert_eq!(self.log.advance(position(at), position(to)), position(to));
+    }
+
+    /// A jump that leaves at most so many bytes, if the newest frame has not more.
+    fn jump_within(&mut self, which: u8, bytes_max: usize) {
+        let within = |(start, ..): &&(usize, usize, Origin)| self.bytes.len() - start <= bytes_max;
+        let retained = self.retained_frames();
+        let oldest = retained.iter().find(within).or(retained.last());
+        let to = oldest.map_or(self.bytes.len(), |(start, ..)| *start);
+        assert_eq!(self.log.oldest_within(bytes_max as u64), position(to));
+        self.jump(which, |_| to);
+    }
+
+    fn jump_to_newest(&mut self, which: u8) {
+        self.jump(which, |pair| {
+            let Cursor { at, own } = pair.cursors[usize::from(which) % pair.cursors.len()];
+            let is_foreign = |(_, end, origin): &&(usize, usize, Origin)| {
+                *end > at && own.is_none_or(|own| *origin != here(own))
+            };
+            let newest = pair.log.newest_without(position(at), own);
+            match pair.frames.iter().rev().find(is_foreign) {
+                Some((start, ..)) => assert_eq!(newest, position(*start)),
+                None => assert!(newest <= position(at) || newest == pair.log.end(), "nothing is ahead"),
+            }
+            newest.0 as usize
+        });
+    }
+
+    /// A jump to where a frame starts, if that is ahead.
+    fn jump(&mut self, which: u8, to: impl FnOnce(&LogAndModel) -> usize) {
+        if self.cursors.is_empty() {
+            return;
+        }
+        let to = to(self);
+        let which = usize::from(which) % self.cursors.len();
+        let Cursor { at, own } = self.cursors[which];
+        let is_lost = |(start, end, origin): &&(usize, usize, Origin)| {
+            at <= *start && *end <= to && own.is_none_or(|own| *origin != here(own))
+        };
+        let lost = self.frames.iter().filter(is_lost).fold(Loss::default(), |mut lost, (start, end, _)| {
+            lost += Loss { messages: 1, bytes: (end - start) as u64 };
+            lost
+        });
+        assert_eq!(self.log.loss(position(at), position(to), own), lost);
+        if to > at {
+            self.cursors[which].at = to;
+            assert_eq!(self.log.advance(position(at), position(to)), position(to));
+        }
+    }
+
+    /// The frames from the hindmost cursor's chunk to the end.
+    fn retained_frames(&self) -> &[(usize, usize, Origin)] {
+        let first = self.bytes.len() - self.log.retained() as usize;
+        &self.frames[self.frames.partition_point(|(start, ..)| *start < first)..]
     }
 
     fn check(&self) {
@@ -545,7 +601,7 @@ impl SubscriptionsAndModel {
         let found = self.subscriptions.find(&name, Rendering::Relay);
         assert_eq!(found, self.channels.get(&channel).map(|model| model.local), "found if it is open");
         let local = found.unwrap_or_else(|| {
-            let local = self.subscriptions.open(&name, Rendering::Relay, HERE);
+            let local = self.subscriptions.open(&name, Rendering::Relay, HERE, SlowConsumerPolicy::default());
             let nonce = self.subscriptions.get(local).unwrap().nonce();
             self.channels.insert(channel, ModelLap { local, nonce, waiting: BTreeSet::new() });
             local

@@ -5,6 +5,7 @@
 //! the present lap over its subscribers has come; who is written when is the shard's business.
 
 use super::{ChannelName, ClientKey, HashSeed, HomeKey, Log, LogPosition, Rendering, Segment, ShardId};
+use crate::config::SlowConsumerPolicy;
 use std::collections::HashMap;
 
 /// Where a subscriber stands: its channel on this shard, its slot there, and its cursor into the channel's log.
@@ -40,6 +41,8 @@ pub(crate) struct Channel {
     pub(crate) interest: Interest,
     /// Its ready-made frames.
     pub(crate) log: Log,
+    /// What becomes of subscribers that are too slow.
+    pub(crate) slow_consumers: SlowConsumerPolicy,
     /// It stands in the shard's queue of channels with a lap going on.
     pub(crate) listed: bool,
     /// It is counted among the channels whose log is ahead of their lap.
@@ -69,13 +72,20 @@ struct Lap {
 }
 
 impl Channel {
-    fn new(name: ChannelName, rendering: Rendering, home_shard: ShardId, nonce: u32) -> Channel {
+    fn new(
+        name: ChannelName,
+        rendering: Rendering,
+        home_shard: ShardId,
+        slow_consumers: SlowConsumerPolicy,
+        nonce: u32,
+    ) -> Channel {
         Channel {
             name,
             rendering,
             home_shard,
             interest: Interest::Awaited(Vec::new()),
             log: Log::new(),
+            slow_consumers,
             listed: false,
             counted_ahead: false,
             nonce,
@@ -209,8 +219,14 @@ impl Subscriptions {
     }
 
     /// Opens a channel that is not open here, its interest awaited, and returns its number.
-    pub(crate) fn open(&mut self, name: &ChannelName, rendering: Rendering, home_shard: ShardId) -> u32 {
-        let channel = Channel::new(name.clone(), rendering, home_shard, self.next_nonce);
+    pub(crate) fn open(
+        &mut self,
+        name: &ChannelName,
+        rendering: Rendering,
+        home_shard: ShardId,
+        slow_consumers: SlowConsumerPolicy,
+    ) -> u32 {
+        let channel = Channel::new(name.clone(), rendering, home_shard, slow_consumers, self.next_nonce);
         self.next_nonce = self.next_nonce.wrapping_add(1);
         let local = if let Some(local) = self.vacant.pop() {
             self.channels[local as usize] = Some(channel);
@@ -293,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_log_is_ahead_by_what_came_since_the_revolution_before_the_one_that_goes_on() {
-        let mut channel = Channel::new(ChannelName::new("room").unwrap(), Rendering::Relay, HERE, 0);
+        let name = ChannelName::new("room").unwrap();
+        let mut channel = Channel::new(name, Rendering::Relay, HERE, SlowConsumerPolicy::default(), 0);
         for index in 0..3 {
             channel.join(ClientKey { index, generation: 0 });
         }

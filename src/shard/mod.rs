@@ -236,6 +236,7 @@ impl Shard {
                 assert!(!client.outbox.is_sealed(), "a sealed client has left its log");
                 members += 1;
             }
+            client.outbox.check_invariants();
             assert_eq!(client.held as usize, client.held_bytes(), "what it holds was counted anew");
             assert_eq!(self.readable.contains(&key), client.inbox.listed, "listed to be read");
             assert_eq!(self.writable.contains(&key), client.outbox.listed, "listed to be written");

@@ -13,8 +13,24 @@
 //!
 //! An outbox that is *sealed* has left the log; it holds the rest of a torn frame, what was its own, and a Close
 //! frame, and takes nothing more.
+//!
+//! A slow consumer's cursor may *jump* forward to the start of a later frame. The rest of a torn frame becomes its own
+//! then, by reference or, if it is small, as a copy. Own bytes are never dropped. Who wants to know what it lost is told in
+//! a text message of its own, the *notice*, which goes before the first frame behind the gap:
+//!
+//! ```text
+//!   log   ───frame───┬───fra│me───┬───frame───┬───frame───┬───frame───┤ end
+//!                    cursor ┘                             └ cursor, after the jump
+//!   own   rest of the torn frame │ ───pong────┤ notice │        and then the log from there on
+//! ```
+//!
+//! As long as the client takes nothing, jump upon jump only adds to the *gap*: the notice is made once there is room for
+//! it and nothing of the client's own goes before it any more. So there is one for all jumps since the client took
+//! something, and one who never takes anything costs none. A second jump that comes before the rest of the torn frame has
+//! been written keeps that rest, and takes nothing of the frames between.
 
-use crate::hub::{ClientKey, FrameRest, Log, LogPosition};
+use crate::hub::{ClientKey, FrameRest, Log, LogPosition, Loss};
+use crate::protocol::{Kind, append_message};
 use arrayvec::ArrayVec;
 use std::io::IoSlice;
 
@@ -25,7 +41,8 @@ pub type Slices<'s> = ArrayVec<IoSlice<'s>, { crate::limits::SLICES_PER_WRITE_MA
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
 pub(super) struct Outbox {
-    /// The client's own bytes; absent when there are none. Invariant: never empty of unwritten bytes.
+    /// The client's own bytes; absent when there are none. Invariant: never empty of unwritten bytes, unless the client is
+    /// blocked and has a gap to be told of.
     own: Option<Box<Own>>,
     /// The cursor may stand inside a frame. Invariant: false while part of `own` has been written.
     torn: bool,
@@ -40,11 +57,13 @@ pub(super) struct Outbox {
 /// A client's own bytes. Boxed, because most clients have none most of the time, and reused by the shard.
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// The rest of the frame in which a sealed outbox left its log.
+    /// The rest of the frame in which the outbox left its log, or its cursor jumped.
     rest: Option<FrameRest>,
     bytes: Vec<u8>,
     /// How much of `rest` and `bytes`, taken as one, has been written.
     written: usize,
+    /// What the client has lost and wants to be told behind that. Nothing, if it has no messages.
+    gap: Loss,
 }
 
 impl Own {
@@ -65,6 +84,31 @@ impl Own {
 
     fn unwritten(&self) -> usize {
         self.rest().len() + self.bytes.len() - self.written
+    }
+
+    /// Gives up the rest of a torn frame once it has been written: it may keep a large segment alive.
+    fn drop_written_rest(&mut self) {
+        if self.rest.is_some() && self.written >= self.rest().len() {
+            self.written -= self.rest().len();
+            self.rest = None;
+        }
+    }
+
+    /// Makes the notice of the gap, if there is one, behind all else.
+    fn append_notice(&mut self) {
+        let Loss { messages, bytes } = std::mem::take(&mut self.gap);
+        if messages > 0 {
+            let notice = format!(r#"{{"gap":{{"messages":{messages},"bytes":{bytes}}}}}"#);
+            append_message(Kind::Text, notice.as_bytes(), &mut self.bytes);
+        }
+    }
+
+    /// All of it has been written: it is empty again, but for the notice of a gap.
+    fn clear(&mut self) {
+        self.rest = None;
+        self.bytes.clear();
+        self.written = 0;
+        self.append_notice();
     }
 
     /// Gives up what has been written once it is the larger part, so that a client that takes its answers but never
@@ -132,9 +176,26 @@ impl Outbox {
         self.own.as_ref().map_or(0, |own| size_of::<Own>() + own.rest().len() + own.capacity())
     }
 
+    /// Those of them that are not the rest of a frame of its channel's: answers to what it says, and notices.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| own.bytes.len() - own.written.saturating_sub(own.rest().len()))
+    }
+
     /// Whether a Close frame, or an HTTP response, has ended it.
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed
+    }
+
+    /// Checks what the fields promise between two turns; for tests.
+    ///
+    /// # Panics
+    /// If an invariant does not hold.
+    pub(super) fn check_invariants(&self) {
+        let Some(own) = &self.own else { return };
+        let has_gap = own.gap.messages > 0;
+        assert!(own.unwritten() > 0 || (has_gap && self.blocked), "own bytes are kept while there are any");
+        assert!(!has_gap || !self.sealed, "who is closed was told of its gap");
+        assert!(!self.torn || (own.rest.is_none() && own.written == 0), "a torn frame goes before own bytes");
     }
 
     /// Appends whole frames of the client's own, emptying `bytes`. `spare` gives a box if one is needed.
@@ -152,8 +213,56 @@ impl Outbox {
         }
     }
 
+    /// The cursor of a slow consumer, in its `log`, jumps forward to `to`, the start of a frame. The rest of a torn frame
+    /// becomes the client's own. Returns what is lost, which is to be announced if the client wants gaps. With `to` at the
+    /// cursor or before it nothing happens.
+    pub(super) fn jump(
+        &mut self,
+        (log, cursor): (&mut Log, &mut LogPosition),
+        without: Option<ClientKey>,
+        to: LogPosition,
+        wants_gaps: bool,
+        mut spare: impl FnMut() -> Box<Own>,
+    ) -> Loss {
+        if to <= *cursor {
+            return Loss::default();
+        }
+        let mut to = to;
+        if std::mem::take(&mut self.torn) {
+            let rest = log.rest_of_frame(*cursor);
+            if !rest.as_slice().is_empty() {
+                // The torn frame may be a large one and end behind where the jump was to lead.
+                to = to.max(LogPosition(cursor.0 + rest.as_slice().len() as u64));
+                let own = self.own.get_or_insert_with(&mut spare);
+                debug_assert!(
+                    own.rest.is_none() && own.written == 0,
+                    "own bytes are not begun inside a torn frame"
+                );
+                own.rest = Some(rest);
+            }
+        }
+        let loss = log.loss(*cursor, to, without);
+        *cursor = log.advance(*cursor, to);
+        if wants_gaps && loss.messages > 0 {
+            self.own.get_or_insert_with(&mut spare).gap += loss;
+        }
+        loss
+    }
+
+    /// There is room again for something to be written: the notice of a gap, if nothing of the client's own goes before
+    /// it. Else it is made when that has been written. Returns whether it was made.
+    pub(super) fn announce_gap(&mut self) -> bool {
+        match &mut self.own {
+            Some(own) if own.unwritten() == 0 => {
+                own.clear();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Ends the outbox: takes its own reference to the rest of a torn frame, so that the log can be left, then
-    /// appends `last`, the Close frame and what had to go before it. A second call changes nothing.
+    /// appends the notice of a gap and `last`, the Close frame and what had to go before it. A second call changes nothing.
     pub(super) fn seal(
         &mut self,
         view: Option<View<'_>>,
@@ -169,6 +278,9 @@ impl Outbox {
             _ => None,
         };
         self.torn = false;
+        if let Some(own) = &mut self.own {
+            own.append_notice();
+        }
         match rest {
             Some(rest) if !rest.as_slice().is_empty() => {
                 let own = self.own.get_or_insert_with(spare);
@@ -186,6 +298,7 @@ impl Outbox {
         let Some(own) = &self.own else {
             return Plan::Log(view.map_or(0, |view| view.slices(out)));
         };
+        debug_assert!(own.unwritten() > 0, "a gap is announced before anything is written");
         let torn = match view {
             Some(View { log, cursor, .. }) if self.torn => log.slice_of_frame(cursor),
             _ => &[],
@@ -229,17 +342,16 @@ impl Outbox {
                     *cursor = log.advance(*cursor, LogPosition(cursor.0 + taken.min(torn) as u64));
                 }
                 self.torn &= taken < torn;
-                if taken == torn + own {
-                    spare = self.own.take();
-                } else if let Some(own) = &mut self.own {
-                    own.written += taken.saturating_sub(torn);
+                if let Some(unwritten) = &mut self.own {
+                    if taken == torn + own {
+                        unwritten.clear();
+                    } else {
+                        unwritten.written += taken.saturating_sub(torn);
+                        unwritten.drop_written_rest();
+                    }
                 }
+                spare = self.own.take_if(|own| own.unwritten() == 0);
             }
-        }
-        if let Some(own) = &mut spare {
-            own.rest = None;
-            own.bytes.clear();
-            own.written = 0;
         }
         (if taken == plan.bytes() { Written::All } else { Written::Short }, spare)
     }
@@ -299,6 +411,16 @@ mod tests {
 
         fn view(&self) -> View<'_> {
             View { log: &self.log, cursor: self.cursor, without: self.without }
+        }
+
+        /// Jumps to the start of the newest frame.
+        fn jump_to_newest(&mut self) -> Loss {
+            let to = self.log.newest_without(self.cursor, self.without);
+            self.jump(to)
+        }
+
+        fn jump(&mut self, to: LogPosition) -> Loss {
+            self.outbox.jump((&mut self.log, &mut self.cursor), self.without, to, true, Box::default)
         }
 
         fn push(&mut self, bytes: &str) {
@@ -456,6 +578,161 @@ mod tests {
         let rest = desk.write_rest();
         assert_eq!(rest, [&frames[10_000..], b"close"].concat());
         assert_eq!(Arc::strong_count(&frames), 1);
+    }
+
+    /// A notice as it goes over the wire (RFC 6455 section 5.2), in text of less than 126 bytes.
+    fn notice(messages: u64, bytes: u64) -> Vec<u8> {
+        let text = format!("{{\"gap\":{{\"messages\":{messages},\"bytes\":{bytes}}}}}");
+        [&[0x81, text.len() as u8], text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn a_jump_between_two_frames_is_announced_before_the_frame_where_it_ends() {
+        let mut desk = Desk::new();
+        desk.publish(&[("one", BOB), ("two", BOB), ("three", BOB)]);
+        desk.take(5);
+        assert_eq!(desk.jump_to_newest(), Loss { messages: 1, bytes: 5 });
+        assert!(desk.outbox.announce_gap());
+        assert_eq!(desk.write_rest(), b"\x81\x20{\"gap\":{\"messages\":1,\"bytes\":5}}\x81\x05three");
+    }
+
+    #[test]
+    fn a_jump_from_within_a_frame_writes_its_rest_then_own_bytes_then_the_notice_then_the_log() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("lost", BOB), ("newest", BOB)]);
+        desk.take(3);
+        desk.push("pong");
+        assert_eq!(desk.jump_to_newest(), Loss { messages: 1, bytes: 6 });
+        desk.push("pang");
+        assert!(!desk.outbox.announce_gap(), "others go first");
+        assert_eq!(
+            desk.write_rest(),
+            b"ellopongpang\x81\x20{\"gap\":{\"messages\":1,\"bytes\":6}}\x81\x06newest"
+        );
+    }
+
+    #[test]
+    fn a_second_jump_keeps_the_rest_of_the_torn_frame_and_takes_nothing_of_those_between() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("lost", BOB), ("newest", BOB)]);
+        desk.take(3);
+        desk.jump_to_newest();
+        desk.take(2);
+        desk.publish(&[("a", BOB), ("b", BOB)]);
+        assert_eq!(desk.jump_to_newest(), Loss { messages: 2, bytes: 8 + 3 });
+        assert!(!desk.outbox.announce_gap());
+        desk.take(1);
+        desk.publish(&[("c", BOB)]);
+        assert_eq!(desk.jump_to_newest(), Loss { messages: 1, bytes: 3 });
+        assert_eq!(desk.write_rest(), [b"o", &*notice(4, 20), b"\x81\x01c"].concat());
+    }
+
+    #[test]
+    fn jumps_add_up_to_one_notice_until_the_client_takes_something() {
+        let mut desk = Desk::new();
+        for _ in 0..1000 {
+            desk.publish(&[("old", BOB), ("new", BOB)]);
+            desk.jump_to_newest();
+            assert_eq!(desk.outbox.own_bytes(), 0, "nothing piles up");
+        }
+        assert!(desk.outbox.announce_gap());
+        assert_eq!(desk.write_rest(), [&*notice(1999, 9995), b"\x81\x03new"].concat());
+    }
+
+    #[test]
+    fn a_jump_while_a_notice_is_being_written_is_announced_behind_it() {
+        let mut desk = Desk::new();
+        desk.publish(&[("a", BOB), ("b", BOB)]);
+        desk.jump_to_newest();
+        desk.outbox.announce_gap();
+        desk.take(10);
+        desk.publish(&[("c", BOB), ("d", BOB)]);
+        desk.jump_to_newest();
+        desk.publish(&[("e", BOB)]);
+        desk.jump_to_newest();
+        assert!(!desk.outbox.announce_gap());
+        let rest = [&notice(1, 3)[10..], &*notice(3, 9), b"\x81\x01e"].concat();
+        assert_eq!(desk.write_rest(), rest);
+    }
+
+    #[test]
+    fn a_jump_within_a_large_torn_frame_leads_to_its_end_at_least_and_refers_to_it() {
+        let mut desk = Desk::new();
+        let frames = Arc::new([&[0x82, 126, 0xff, 0xff][..], &vec![7; 0xffff]].concat());
+        let marks =
+            Arc::new(vec![Mark { end: frames.len() as u32, origin: Origin { shard: HERE, client: BOB } }]);
+        desk.log.append(&Segment { frames: frames.clone(), marks }, HERE);
+        desk.publish(&[("next", BOB)]);
+        desk.take(10_000);
+        assert_eq!(desk.jump(LogPosition(20_000)), Loss::default(), "nothing is lost");
+        assert_eq!((desk.cursor.0, desk.log.retained()), (frames.len() as u64, 6));
+        assert_eq!(Arc::strong_count(&frames), 2, "the outbox refers to it, the log no longer does");
+        desk.take(55_539);
+        assert_eq!(Arc::strong_count(&frames), 1, "until it has been written");
+        assert_eq!(desk.write_rest(), b"\x81\x04next");
+    }
+
+    #[test]
+    fn the_rest_of_a_torn_frame_is_no_answer_and_goes_when_it_was_written() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB), ("newest", BOB)]);
+        desk.take(3);
+        desk.jump_to_newest();
+        desk.push("pong");
+        assert_eq!((desk.outbox.own_bytes(), desk.outbox.answer_bytes()), (8, 4));
+        desk.take(5);
+        assert_eq!((desk.outbox.own_bytes(), desk.outbox.answer_bytes()), (3, 3));
+        assert!(desk.outbox.own.as_ref().is_some_and(|own| own.rest.is_none() && own.written == 1));
+        assert_eq!(desk.write_rest(), b"ong\x81\x06newest");
+    }
+
+    #[test]
+    fn who_does_not_ask_for_gaps_gets_no_notice() {
+        let mut desk = Desk::new();
+        desk.publish(&[("a", BOB), ("b", BOB)]);
+        let to = desk.log.newest_without(desk.cursor, None);
+        let loss = desk.outbox.jump((&mut desk.log, &mut desk.cursor), None, to, false, Box::default);
+        assert_eq!(loss, Loss { messages: 1, bytes: 3 });
+        assert!(!desk.outbox.announce_gap() && desk.outbox.own.is_none());
+        assert_eq!(desk.write_rest(), b"\x81\x01b");
+    }
+
+    #[test]
+    fn a_jump_to_where_the_cursor_stands_or_back_changes_nothing() {
+        let mut desk = Desk::new();
+        desk.publish(&[("hello", BOB)]);
+        assert_eq!(desk.jump_to_newest(), Loss::default());
+        desk.take(3);
+        assert_eq!(desk.jump_to_newest(), Loss::default());
+        assert!(desk.outbox.own.is_none() && desk.outbox.torn);
+        assert_eq!(desk.write_rest(), b"ello");
+    }
+
+    #[test]
+    fn a_sealed_outbox_announces_its_gap_before_the_close() {
+        for (taken, rest) in [(0, &b""[..]), (3, b"llo")] {
+            let mut desk = Desk::new();
+            desk.publish(&[("hello", BOB), ("lost", BOB), ("newest", BOB)]);
+            if taken > 0 {
+                desk.take(1 + taken);
+            }
+            let loss = desk.jump_to_newest();
+            desk.seal("close");
+            let announced = notice(loss.messages, loss.bytes);
+            assert_eq!(desk.write_rest(), [rest, &announced, b"close"].concat());
+        }
+    }
+
+    #[test]
+    fn ones_own_publications_are_not_lost_by_a_jump() {
+        let mut desk = Desk::new();
+        desk.log.watch_origins();
+        desk.without = Some(ANN);
+        desk.publish(&[("a", BOB), ("mine", ANN), ("b", BOB), ("c", BOB), ("mine", ANN)]);
+        desk.take(1);
+        assert_eq!(desk.jump_to_newest(), Loss { messages: 1, bytes: 3 });
+        assert_eq!(desk.write_rest(), [b"\x01a", &*notice(1, 3), b"\x81\x01c"].concat());
+        assert_eq!(desk.view().lag(), 0);
     }
 
     #[test]

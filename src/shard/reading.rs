@@ -287,9 +287,10 @@ impl Shard {
                 let held = self.accept(key, now, replies);
                 debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
             }
-            Route::Relay { channel, without_own } => {
+            Route::Relay { channel, without_own, wants_gaps } => {
                 client.dialect = Dialect::Relay;
                 client.without_own = without_own;
+                client.wants_gaps = wants_gaps;
                 let rendering = rendering_for(client.deflate);
                 if let Some(local) = self.find_or_await(&channel, rendering, key) {
                     let held = self.admit(key, local, now, replies);
@@ -350,11 +351,11 @@ impl Shard {
             Wants::Input | Wants::Decision => {}
         }
         let Some(client) = self.clients.get_mut(key) else { return };
-        let own_bytes = client.outbox.own_bytes();
-        if own_bytes > limits::OWN_BYTES_MARK && !client.outbox.is_sealed() {
+        let answer_bytes = client.outbox.answer_bytes();
+        if answer_bytes > limits::OWN_BYTES_MARK && !client.outbox.is_sealed() {
             // Nothing goes out while the mark is passed, so there is nothing to append.
             client.connection.set_congested(true, &mut Vec::new());
-            if own_bytes > self.place.config.limits.outbox_bytes_max + limits::OWN_BYTES_BEYOND_OUTBOX {
+            if answer_bytes > self.place.config.limits.outbox_bytes_max + limits::OWN_BYTES_BEYOND_OUTBOX {
                 self.counters.slow_consumers_closed.add(1);
                 self.fail(key, CloseCode::POLICY_VIOLATION, "too many answers not read", now);
             }
@@ -410,7 +411,7 @@ impl Client {
     /// A decision is pending, or it takes its own bytes too slowly.
     fn has_to_wait(&self) -> bool {
         self.connection.wants() == Wants::Decision
-            || (self.outbox.own_bytes() > limits::OWN_BYTES_MARK && !self.outbox.is_sealed())
+            || (self.outbox.answer_bytes() > limits::OWN_BYTES_MARK && !self.outbox.is_sealed())
     }
 
     /// Not read although it may have sent something, by our choice: it does not count as silent.

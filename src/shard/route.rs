@@ -16,6 +16,8 @@ pub(super) enum Route {
         channel: ChannelName,
         /// `?echo=off`: it does not want its own publications back.
         without_own: bool,
+        /// `?gaps=on`: it wants to be told what it loses by being slow.
+        wants_gaps: bool,
     },
     /// Its own messages back.
     Echo,
@@ -36,9 +38,11 @@ pub(super) fn route(request: &Request, config: &Config) -> Route {
             (Ok(()), Err(error)) => {
                 Route::Respond(Response::text(Status::NOT_FOUND, format!("no such channel: {error}\n")))
             }
-            (Ok(()), Ok(channel)) => {
-                Route::Relay { channel, without_own: request.query_value("echo") == Some("off") }
-            }
+            (Ok(()), Ok(channel)) => Route::Relay {
+                channel,
+                without_own: request.query_value("echo") == Some("off"),
+                wants_gaps: request.query_value("gaps") == Some("on"),
+            },
         },
         ("/echo", _) if config.echo => match opens(request, config) {
             Err(refusal) => Route::Respond(refusal),
@@ -161,6 +165,18 @@ mod tests {
         assert!(without_own(Some("a=b&echo=off")));
         assert!(!without_own(Some("echo=on")));
         assert!(!without_own(None));
+    }
+
+    #[test]
+    fn who_is_slow_is_told_of_gaps_only_if_the_query_says_gaps_on() {
+        let wants_gaps = |query: Option<&str>| {
+            let request = Request { query: query.map(Into::into), ..request("/ws") };
+            matches!(route(&request, &Config::default()), Route::Relay { wants_gaps: true, .. })
+        };
+        assert!(wants_gaps(Some("gaps=on")));
+        assert!(wants_gaps(Some("echo=off&gaps=on")));
+        assert!(!wants_gaps(Some("gaps=off")));
+        assert!(!wants_gaps(None));
     }
 
     #[test]

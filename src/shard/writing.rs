@@ -10,6 +10,7 @@
 use super::Shard;
 use super::client::Client;
 use super::outbox::{Own, Plan, Slices, View, Written};
+use crate::config::SlowConsumerPolicy;
 use crate::hub::{Channel, ClientKey, Membership, Subscriptions};
 use crate::limits;
 use crate::protocol::{CloseCode, Time, Wants};
@@ -168,7 +169,7 @@ impl Shard {
             if client.outbox.blocked {
                 // Only a blocked client can be slow: who was not visited yet waits for us.
                 if lag > self.place.config.limits.outbox_bytes_max as u64 {
-                    self.close_slow_consumer(key, lag, now);
+                    self.deal_with_slow_consumer(key, local, now);
                 }
                 continue;
             }
@@ -190,12 +191,46 @@ impl Shard {
         key
     }
 
-    fn close_slow_consumer(&mut self, key: ClientKey, lag: u64, now: Time) {
-        self.counters.slow_consumers_closed.add(1);
-        self.counters.slow_consumer_bytes_dropped.add(lag);
+    /// Does to a client that is too slow for the channel `local` what its policy says.
+    fn deal_with_slow_consumer(&mut self, key: ClientKey, local: u32, now: Time) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let (Some(membership), Some(channel)) = (&mut client.membership, self.subscriptions.get_mut(local))
+        else {
+            return;
+        };
+        let (log, cursor) = (&mut channel.log, &mut membership.cursor);
+        let without = client.without_own.then_some(key);
         let limit = self.place.config.limits.outbox_bytes_max;
-        let reason = format!("slow consumer: {lag} bytes behind, {limit} allowed");
-        self.fail(key, CloseCode::POLICY_VIOLATION, &reason, now);
+        let kept_bytes = limits::drop_oldest_kept_bytes(limit);
+        let (to, dropped) = match channel.slow_consumers {
+            SlowConsumerPolicy::Disconnect => {
+                let (lag, loss) = (log.lag(*cursor), log.loss(*cursor, log.end(), without));
+                self.counters.slow_consumers_closed.add(1);
+                self.counters.slow_consumer_bytes_dropped.add(lag);
+                self.counters.slow_consumer_messages_dropped_by_closing.add(loss.messages);
+                let reason = format!("slow consumer: {lag} bytes behind, {limit} allowed");
+                return self.fail(key, CloseCode::POLICY_VIOLATION, &reason, now);
+            }
+            SlowConsumerPolicy::DropOldest => {
+                (log.oldest_within(kept_bytes), &self.counters.slow_consumer_messages_dropped_oldest)
+            }
+            SlowConsumerPolicy::Latest => {
+                let newest = log.newest_without(*cursor, without);
+                // Behind it may be any number of the client's own, which count as well.
+                let is_within = log.lag(newest) <= kept_bytes;
+                let to = if is_within { newest } else { newest.max(log.oldest_within(kept_bytes)) };
+                (to, &self.counters.slow_consumer_messages_dropped_for_latest)
+            }
+        };
+        self.laps.visits_left = self.laps.visits_left.saturating_sub(limits::VISITS_PER_JUMP - 1);
+        let retained = log.retained();
+        let spares = &mut self.spares;
+        let loss = client.outbox.jump((log, cursor), without, to, client.wants_gaps, || spares.take());
+        self.retained.logs -= retained - channel.log.retained();
+        dropped.add(loss.messages);
+        self.counters.slow_consumer_bytes_dropped.add(loss.bytes);
+        self.counters.slow_consumer_jumps.add(u64::from(loss.messages > 0));
+        self.recount(key);
     }
 
     /// What a client is to be written next.
@@ -284,6 +319,9 @@ impl Shard {
         if let Some(client) = self.clients.get_mut(key)
             && mem::replace(&mut client.outbox.blocked, false)
         {
+            if client.outbox.announce_gap() {
+                self.recount(key);
+            }
             self.list_writable(key);
         }
     }
