@@ -13,6 +13,8 @@ mod clients;
 mod codes;
 #[path = "../../tests/simulation/deflate.rs"]
 mod deflate;
+#[path = "../../tests/simulation/gaps.rs"]
+mod gaps;
 #[path = "../../tests/simulation/laws.rs"]
 mod laws;
 #[path = "../../tests/simulation/network.rs"]

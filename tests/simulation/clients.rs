@@ -3,7 +3,7 @@
 //! (The file is long because what a client does next depends on all that it has done.)
 
 use crate::deflate::{Compressor, Deflates, Scrutiny, append_compressed};
-use crate::laws::{Laws, Publication, Room};
+use crate::laws::{Laws, Listening, Publication, Room};
 use crate::random::Random;
 use crate::wire::{Side, Wire};
 use fanwire::limits::Limits;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Habits {
     pub room: Room,
     pub without_own: bool,
+    /// It asks to be told of what it loses.
+    pub wants_gaps: bool,
     pub reads: Reads,
     /// How likely it is to say something when it acts.
     pub talks_percent: usize,
@@ -43,6 +45,7 @@ impl Habits {
         Habits {
             room: Room::Channel(0),
             without_own: false,
+            wants_gaps: false,
             reads: Reads::All,
             talks_percent: 0,
             publications_max: u32::MAX,
@@ -165,6 +168,8 @@ pub struct Client {
     /// When it connected.
     pub came_ms: u64,
     has_attacked: bool,
+    /// It read only a little for a time.
+    was_slow: bool,
     /// Its connection was lost, by chance and not by the server's doing.
     pub has_broken: bool,
     /// In the middle of what the network lost it, if it was the network and in the middle of something.
@@ -185,9 +190,14 @@ impl Client {
         random: &mut Random,
     ) -> Client {
         let (habits_room, habits_deflates) = (habits.room, habits.deflates);
+        let listening = Listening {
+            without_own: habits.without_own,
+            wants_gaps: habits.wants_gaps,
+            is_plain: habits.deflates.is_none(),
+        };
         let number = laws.add(
             |number| if let Room::Echo(_) = habits_room { Room::Echo(number) } else { habits_room },
-            habits.without_own,
+            listening,
         );
         let mut out = Vec::new();
         let mut seed = [0; 32];
@@ -215,6 +225,7 @@ impl Client {
             left_ms: None,
             came_ms: now_ms,
             has_attacked: false,
+            was_slow: false,
             has_broken: false,
             cut_within: None,
             is_gone: false,
@@ -222,19 +233,30 @@ impl Client {
     }
 
     /// The path and query that lead to a room. Strangers cannot guess the `secret` in the names of the others' channels.
-    pub fn target(room: Room, without_own: bool, secret: u64) -> String {
-        match room {
+    pub fn target(habits: &Habits, secret: u64) -> String {
+        let query = match (habits.without_own, habits.wants_gaps) {
+            (false, false) => "",
+            (true, false) => "?echo=off",
+            (false, true) => "?gaps=on",
+            (true, true) => "?echo=off&gaps=on",
+        };
+        match habits.room {
             Room::Echo(_) => "/echo".to_owned(),
             Room::Strangers => "/ws/strangers".to_owned(),
-            Room::Channel(channel) if without_own => format!("/ws/room-{channel}-{secret}?echo=off"),
-            Room::Channel(channel) => format!("/ws/room-{channel}-{secret}"),
+            Room::Channel(channel) => format!("/ws/room-{channel}-{secret}{query}"),
         }
     }
 
     /// It keeps to the protocol, reads what there is, and answers: the server has no reason to be rid of it.
     pub fn is_good(&self) -> bool {
         let Habits { reads, attack, .. } = self.habits;
-        reads == Reads::All && attack.is_none() && !self.has_broken && !self.is_dead()
+        reads == Reads::All && !self.was_slow && attack.is_none() && !self.has_broken && !self.is_dead()
+    }
+
+    /// It is in and has read what there is, if everything has come to rest.
+    pub fn has_caught_up(&self) -> bool {
+        let Habits { reads, attack, .. } = self.habits;
+        self.is_open() && reads == Reads::All && attack.is_none() && !self.has_broken && !self.is_dead()
     }
 
     /// It is in, and nobody has said goodbye.
@@ -262,6 +284,7 @@ impl Client {
             || self.habits.reads == Reads::Little
         {
             self.habits.reads = Reads::All;
+            self.was_slow = true;
         }
     }
 
@@ -368,10 +391,10 @@ impl Client {
                     }
                 }
                 Event::Message(message) => {
+                    let is_notice = laws.hear(self.number, message.kind, &message.payload, wire.was_full);
                     if let Some(scrutiny) = &mut self.scrutiny {
-                        scrutiny.heard(&message);
+                        scrutiny.heard(&message, is_notice);
                     }
-                    laws.hear(self.number, message.kind, &message.payload);
                 }
                 Event::Closed(closure) => {
                     let is_agreed = matches!(closure, Closure::Agreed(..));

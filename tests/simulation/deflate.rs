@@ -148,9 +148,13 @@ impl Scrutiny {
         }
     }
 
-    /// A message was taken from the connection.
-    pub fn heard(&mut self, message: &Message<'_>) {
+    /// A message was taken from the connection. `is_notice`: the server itself says it.
+    pub fn heard(&mut self, message: &Message<'_>, is_notice: bool) {
         let is_compressed = self.messages.pop_front().expect("it came in a frame");
+        if is_notice {
+            assert!(!is_compressed, "what is for one client alone is not compressed");
+            return;
+        }
         let is_long = message.payload.len() >= self.bytes_min;
         assert!(is_long || !is_compressed, "what is short is not compressed");
         assert!(is_compressed || self.bytes_min > 0, "all is compressed where all is to be");

@@ -3,6 +3,7 @@
 //! Nothing here knows how the server works. A client's publications are numbered from 1; whoever hears one checks it
 //! at once against everything heard before, and [`Laws::at_rest`] and [`Laws::after_drain`] look at the whole.
 
+use crate::gaps::{Gap, Hearing, Losses, Said};
 use fanwire::protocol::Kind;
 use std::collections::BTreeMap;
 
@@ -72,6 +73,18 @@ impl Publication {
 pub struct Laws {
     clients: Vec<Record>,
     rooms: BTreeMap<Room, Order>,
+    /// The rooms in which messages are dropped, and who hears all of them.
+    witnesses: BTreeMap<Room, usize>,
+    pub gaps_announced: u64,
+}
+
+/// How a client wants to hear.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listening {
+    pub without_own: bool,
+    pub wants_gaps: bool,
+    /// What it is sent is not compressed.
+    pub is_plain: bool,
 }
 
 /// What one client said and heard.
@@ -79,6 +92,9 @@ pub struct Laws {
 struct Record {
     room: Room,
     without_own: bool,
+    wants_gaps: bool,
+    /// What is heard in a room where messages are dropped, by one who may have lost some.
+    loss: Losses,
     /// Where each of its publications ends, in the bytes that it sends.
     ends: Vec<u64>,
     /// Where each begins.
@@ -90,6 +106,8 @@ struct Record {
     /// The last it heard of each.
     last: BTreeMap<usize, u32>,
     heard: Vec<Publication>,
+    /// The length of the payload of each of them.
+    heard_bytes: Vec<usize>,
 }
 
 /// A room's one order, as far as it is known: of two publications that somebody heard one after the other, nobody
@@ -106,23 +124,29 @@ pub struct AtRest {
     pub client: usize,
     /// It is open and has read all there was.
     pub listens: bool,
+    /// The same, of one who read slowly for a time as well.
+    pub has_caught_up: bool,
     /// All it ever said was accepted.
     pub was_heard: bool,
 }
 
 impl Laws {
     /// A client comes; its number.
-    pub fn add(&mut self, room: impl FnOnce(usize) -> Room, without_own: bool) -> usize {
+    pub fn add(&mut self, room: impl FnOnce(usize) -> Room, listening: Listening) -> usize {
+        let Listening { without_own, wants_gaps, is_plain } = listening;
         let number = self.clients.len();
         self.clients.push(Record {
             room: room(number),
             without_own,
+            wants_gaps,
+            loss: Losses::new(is_plain),
             ends: Vec::new(),
             starts: Vec::new(),
             bytes_sent: 0,
             due: None,
             last: BTreeMap::new(),
             heard: Vec::new(),
+            heard_bytes: Vec::new(),
         });
         number
     }
@@ -174,11 +198,36 @@ impl Laws {
         self.clients[client].due = Some(due);
     }
 
-    /// A client has heard a message.
-    pub fn hear(&mut self, client: usize, kind: Kind, payload: &[u8]) {
+    /// A room is one in which messages are dropped, and this client hears all of them.
+    pub fn testify(&mut self, room: Room, witness: usize) {
+        self.witnesses.insert(room, witness);
+    }
+
+    /// Whether a client is one that hears all of them.
+    pub fn is_witness(&self, client: usize) -> bool {
+        self.witnesses.values().any(|witness| *witness == client)
+    }
+
+    /// Whether it is a room in which messages are dropped.
+    pub fn is_dropping(&self, room: Room) -> bool {
+        self.witnesses.contains_key(&room)
+    }
+
+    /// A client has heard a message; `was_full`: its socket has been at some time. Returns whether it was no message, but
+    /// the notice of a gap.
+    pub fn hear(&mut self, client: usize, kind: Kind, payload: &[u8], was_full: bool) -> bool {
         let room = self.clients[client].room;
         if room == Room::Strangers {
-            return;
+            return false;
+        }
+        let may_lose = was_full && self.is_dropping(room);
+        self.clients[client].loss.is_possible |= may_lose;
+        if let Some(gap) = Gap::read(kind, payload) {
+            let record = &mut self.clients[client];
+            assert!(may_lose && record.wants_gaps, "{client} is told of {gap:?}, which it could not have");
+            record.loss.announced(record.heard.len(), gap);
+            self.gaps_announced += 1;
+            return true;
         }
         let publication = Publication::read(kind, payload);
         let Publication { publisher, number } = publication;
@@ -188,6 +237,13 @@ impl Laws {
             !(record.without_own && publisher == client),
             "{client} asked not to hear its own {publication:?}"
         );
+        record.heard_bytes.push(payload.len());
+        if record.loss.is_possible {
+            let last = record.last.insert(publisher, number);
+            assert!(last.is_none_or(|last| last < number), "{client} hears {publisher} in order, once");
+            record.heard.push(publication);
+            return false;
+        }
         let first_due = record.due_from(publisher);
         match record.last.insert(publisher, number) {
             Some(last) => {
@@ -209,11 +265,15 @@ impl Laws {
             let before = *order.previous.entry(publication).or_insert(previous);
             assert_eq!(previous, before, "{client} hears what others heard before {publication:?}");
         }
+        false
     }
 
     /// Nothing is under way any more: who listened has heard everything.
     pub fn at_rest(&self, clients: &[AtRest]) {
         self.own_gaps();
+        let caught_up: Vec<usize> =
+            clients.iter().filter(|client| client.has_caught_up).map(|client| client.client).collect();
+        self.losses(&caught_up);
         for publisher in clients {
             let record = &self.clients[publisher.client];
             let last = self.last_heard_of(publisher.client);
@@ -243,6 +303,7 @@ impl Laws {
     /// before it began.
     pub fn after_drain(&self, told: &[usize], accepted: &BTreeMap<usize, u32>) {
         self.own_gaps();
+        self.losses(told);
         for (publisher, said) in self.clients.iter().enumerate().filter(|(_, said)| !said.ends.is_empty()) {
             let last = self.last_heard_of(publisher);
             for &listener in told {
@@ -258,8 +319,9 @@ impl Laws {
                 let record = &self.clients[listener];
                 if self.clients[publisher].room == record.room && record.due_from(publisher) <= accepted {
                     let heard = record.last.get(&publisher).copied().unwrap_or(0);
+                    let may_miss = (record.without_own && listener == publisher) || record.loss.is_possible;
                     assert!(
-                        heard >= accepted || (record.without_own && listener == publisher),
+                        heard >= accepted || may_miss,
                         "{listener} hears all of {publisher} that was accepted before the drain: {heard} of {accepted}"
                     );
                 }
@@ -269,7 +331,8 @@ impl Laws {
 
     /// Those who did not want their own publications back miss exactly these.
     fn own_gaps(&self) {
-        for (client, record) in self.clients.iter().enumerate().filter(|(_, record)| record.without_own) {
+        let is_whole = |record: &Record| record.without_own && !record.loss.is_possible;
+        for (client, record) in self.clients.iter().enumerate().filter(|(_, record)| is_whole(record)) {
             let Some(order) = self.rooms.get(&record.room) else { continue };
             for pair in record.heard.windows(2) {
                 let mut at = pair[0];
@@ -288,9 +351,44 @@ impl Laws {
         }
     }
 
+    /// Who may have lost messages heard the others in the order of all, and was told of exactly the lost ones, each time
+    /// where they are missing. Who is among those that have `caught_up` has heard the newest.
+    fn losses(&self, caught_up: &[usize]) {
+        // A witness that has left does not know what was said since.
+        for (room, &witness) in self.witnesses.iter().filter(|(_, witness)| caught_up.contains(witness)) {
+            let witness = &self.clients[witness];
+            assert!(!witness.loss.is_possible, "a witness never waits");
+            let all: Vec<Said> = witness
+                .heard
+                .iter()
+                .zip(&witness.heard_bytes)
+                .map(|(publication, bytes)| Said { publication: *publication, payload_bytes: *bytes })
+                .collect();
+            for (client, record) in self.clients.iter().enumerate() {
+                if record.room != *room || !record.loss.is_possible || record.due.is_none() {
+                    continue;
+                }
+                let is_for_it = |said: &Said| !(record.without_own && said.publication.publisher == client);
+                let mut for_it: Vec<Said> = all.clone();
+                for_it.retain(is_for_it);
+                let hearing = Hearing {
+                    client,
+                    for_it: &for_it,
+                    heard: &record.heard,
+                    has_caught_up: caught_up.contains(&client),
+                    wants_gaps: record.wants_gaps,
+                    without_own: record.without_own,
+                };
+                record.loss.check(&hearing, |publication| {
+                    record.due_from(publication.publisher) <= publication.number
+                });
+            }
+        }
+    }
+
     fn heard_up_to(&self, listener: usize, publisher: usize, number: u32) {
         let record = &self.clients[listener];
-        if number > 0 && !(record.without_own && listener == publisher) {
+        if number > 0 && !(record.without_own && listener == publisher) && !record.loss.is_possible {
             let heard = record.last.get(&publisher).copied().unwrap_or(0);
             assert_eq!(heard, number, "{listener} has heard {publisher} to the end");
         }

@@ -19,6 +19,7 @@
 //! | `clients.rs` | good, slow, dead, hostile and leaving clients |
 //! | `deflate.rs`, `codes.rs` | how clients compress, and what they hold the server to |
 //! | `laws.rs` | who said and heard what: order, gaps, what nobody may miss |
+//! | `gaps.rs` | what slow consumers may lose, and what they are told of it |
 //! | `timers.rs` | what deadlines demand: nothing early, late, twice or never |
 //! | `rates.rs` | how much may be taken from a client whose rate is limited |
 //! | `bounds.rs` | how much memory may be held, computed from the limits |
@@ -32,6 +33,7 @@ mod bounds;
 mod clients;
 mod codes;
 mod deflate;
+mod gaps;
 #[path = "../kept/mod.rs"]
 mod kept;
 mod laws;
@@ -54,7 +56,7 @@ use timers::Deeds;
 const SEEDS: u64 = 3_000;
 
 /// What runs of chance come upon, besides what the server counts.
-const SEEN: [&str; 16] = [
+const SEEN: [&str; 17] = [
     "pings_seen",
     "idle_timeouts_seen",
     "handshake_timeouts_seen",
@@ -71,6 +73,7 @@ const SEEN: [&str; 16] = [
     "logs_of_several_chunks",
     "long_stalls",
     "clocks_wrapped",
+    "gaps_announced",
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.

@@ -382,6 +382,7 @@ impl Sockets for Net {
         let (is_prompt, now_ms) = (self.is_prompt(), self.clock_ms);
         let Some(&wire) = self.keys.get(&client) else { return Err(ErrorKind::NotConnected.into()) };
         let wire = &mut self.wires[wire];
+        let is_short = is_short && !wire.is_smooth;
         assert!(!wire.down_ended, "nothing is written after the write side was shut down");
         if wire.is_broken {
             wire.watch.found_end();

@@ -5,7 +5,7 @@ use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::random::Random;
 use crate::wire::Cut;
-use fanwire::config::{Config, DeflateConfig, Rate, Rates};
+use fanwire::config::{Config, DeflateConfig, Rate, Rates, SlowConsumerPolicy, SlowConsumerRules};
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{ClientWindow, DeflateOffer, DeflatePolicy, WindowBits};
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub capacities: &'static [usize],
     pub mailbox_bytes_mark: usize,
     pub clock_ms: u64,
+    /// What becomes of slow consumers in each channel; in all others they are disconnected.
+    pub policies: Vec<SlowConsumerPolicy>,
     pub config: Config,
 }
 
@@ -80,12 +82,59 @@ impl Plan {
             capacities: &[1 << 16],
             mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
             clock_ms: 0,
+            policies: Vec::new(),
             config: Config { limits, echo: true, ..Config::default() },
         }
     }
 
+    /// With these policies for slow consumers in its channels, by their numbers.
+    #[must_use]
+    pub fn with_policies(mut self, policies: Vec<SlowConsumerPolicy>) -> Plan {
+        self.config.slow_consumers = SlowConsumerRules::default();
+        for (channel, policy) in policies.iter().enumerate() {
+            let added = self.config.slow_consumers.add(&format!("room-{channel}-*"), *policy);
+            added.expect("a good pattern");
+        }
+        self.policies = policies;
+        self
+    }
+
+    /// The channels in which messages are dropped.
+    pub fn dropping(&self) -> impl Iterator<Item = usize> {
+        let policies = self.policies.iter().enumerate();
+        policies.filter(|(_, policy)| **policy != SlowConsumerPolicy::Disconnect).map(|(channel, _)| channel)
+    }
+
     /// Chance decides about everything.
     pub fn of(random: &mut Random) -> Plan {
+        let plan = Plan::of_policies(random);
+        let witnesses = plan.dropping().count();
+        if witnesses == 0 {
+            return plan;
+        }
+        // There is a client more in each such channel, who listens to all of it, and is not to be called idle.
+        let mut config = plan.config;
+        config.connections_max += witnesses;
+        config.limits.ping_interval_ms = 800;
+        Plan {
+            clients_max: plan.clients_max + witnesses,
+            stall_ms_max: longest_stall_ms(&config.limits, plan.pause_ms_max),
+            config,
+            ..plan
+        }
+    }
+
+    fn of_policies(random: &mut Random) -> Plan {
+        let plan = Plan::of_sizes(random);
+        // Where memory is short anyone may be let go, and then nobody knows of all that was said.
+        if plan.config.memory_bytes_max > 0 || random.chance(50) {
+            return plan;
+        }
+        let policies = (0..plan.channels).map(|_| random.pick(&SlowConsumerPolicy::ALL)).collect();
+        plan.with_policies(policies)
+    }
+
+    fn of_sizes(random: &mut Random) -> Plan {
         let plan = Plan::of_small_messages(random);
         if random.chance(90) {
             return plan;
@@ -147,6 +196,7 @@ impl Plan {
             capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
             mailbox_bytes_mark: random.pick(&[limits::MAILBOX_BYTES_MARK, 10_000, 1_000]),
             clock_ms: random.pick(&[0, 1_000, SIGN_CHANGES_MS - 2_000, WRAP_MS - 2_000, WRAP_MS - 100]),
+            policies: Vec::new(),
             config: Config {
                 limits,
                 memory_bytes_max,
@@ -163,8 +213,9 @@ impl Plan {
     /// A small world, so that a fuzzer tries many. It lasts as long as its script.
     pub fn scripted(random: &mut Random) -> Plan {
         let plan = Plan::of(random);
-        let clients_max = 8;
-        let connections_max = plan.config.connections_max.min(random.pick(&[2, 1_000]));
+        let clients_max = 8 + plan.dropping().count();
+        let places = random.pick(&[2, 1_000]) + plan.dropping().count();
+        let connections_max = plan.config.connections_max.min(places);
         Plan {
             clients_max,
             steps: 1_000,
@@ -208,6 +259,7 @@ impl Plan {
         let good = Habits {
             room: Room::Channel(random.below(self.channels)),
             without_own: random.chance(25),
+            wants_gaps: self.dropping().next().is_some() && random.chance(60),
             reads: Reads::All,
             talks_percent: random.pick(&[0, 10, 50]),
             publications_max: self.publications_max,

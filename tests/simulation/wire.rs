@@ -41,6 +41,8 @@ pub struct Wire {
     pub is_late: bool,
     /// The latest write was short.
     pub no_space: bool,
+    /// No write is short unless it has to be.
+    pub is_smooth: bool,
     /// A write was short at some time.
     pub was_full: bool,
     /// Bytes that the server has read.
@@ -82,6 +84,7 @@ impl Wire {
             edge: false,
             is_late: false,
             no_space: false,
+            is_smooth: false,
             was_full: false,
             bytes_read: 0,
             watch: Watch::new(),

@@ -110,6 +110,8 @@ impl World {
 
     /// From the first client to the last shard's end.
     pub fn run(&mut self) {
+        let dropping: Vec<usize> = self.plan.dropping().collect();
+        dropping.into_iter().for_each(|channel| self.send_witness(channel));
         for _ in 0..self.plan.crowd {
             // All on one shard, so that it has more to write than a turn writes.
             let habits = self.plan.habits(&mut self.random);
@@ -132,6 +134,10 @@ impl World {
         self.calm();
         self.settle();
         if self.drain.is_none() {
+            self.await_allowances();
+            self.check_rest();
+            self.clients.iter_mut().for_each(Client::hurry);
+            self.settle();
             self.await_allowances();
             self.check_rest();
             self.everyone_leaves();
@@ -203,11 +209,30 @@ impl World {
         let cut = self.plan.cut(&mut self.random);
         let site = self.random.below(self.plan.sites);
         let wire = self.shards[shard].event_loop.sockets().connect(capacity, cut, site);
+        self.introduce(shard, wire, habits)
+    }
+
+    /// A client comes into a channel in which messages are dropped, before all others, and hears every one of them:
+    /// nothing ever keeps it waiting.
+    pub fn send_witness(&mut self, channel: usize) {
+        let shard = self.random.below(self.shards.len());
+        let net = self.shards[shard].event_loop.sockets();
+        // From an address of its own, so that it takes nobody's place.
+        let wire = net.connect(1 << 30, None, self.plan.sites + channel);
+        net.wire(wire).is_smooth = true;
+        let room = Room::Channel(channel);
+        let witness = self.introduce(shard, wire, Habits { room, ..Habits::quiet() });
+        self.settle();
+        assert!(self.clients[witness].is_open());
+        self.laws.testify(room, witness);
+    }
+
+    fn introduce(&mut self, shard: usize, wire: usize, habits: Habits) -> usize {
         self.meters.push(Meters::new(self.config.rates));
         if self.shards[shard].is_drained {
             self.shards[shard].event_loop.sockets().wire(wire).reset();
         }
-        let target = Client::target(habits.room, habits.without_own, self.seed.0);
+        let target = Client::target(&habits, self.seed.0);
         let place = (shard, wire);
         let client = Client::new(habits, target, place, self.clock_ms, &mut self.laws, &mut self.random);
         self.clients.push(client);
@@ -544,6 +569,9 @@ impl World {
             is_strange || !matches!(closure, Closure::Failed(_) | Closure::Refused(_)),
             "the server keeps to the protocol: {closure:?} {client:?}"
         );
+        let is_dropping = self.laws.is_dropping(client.habits.room);
+        let is_called_slow = client.was_told().is_some_and(|(_, reason)| reason.starts_with("slow consumer"));
+        assert!(!is_dropping || !is_called_slow, "who may lose messages is not disconnected for being slow");
         if !client.is_good() {
             return;
         }
@@ -586,6 +614,7 @@ impl World {
             let may_wait = self.plan.has_faults || is_full;
             let is_settled = client.is_in || client.closure.is_some() || !client.is_good();
             assert!(is_settled || may_wait, "who came is in: {client:?}");
+            assert!(!self.laws.is_witness(client.number) || is_served, "a witness stays: {client:?}");
             let said_all = client.has_said_all() && wire.bytes_read >= self.laws.bytes_sent(client.number);
             assert!(!is_served || said_all, "who may speak is heard: {client:?}");
             let agreed = client.left_ms.is_some()
@@ -593,6 +622,7 @@ impl World {
             at_rest.push(AtRest {
                 client: client.number,
                 listens: is_served,
+                has_caught_up: client.has_caught_up(),
                 was_heard: said_all && client.is_in && (is_served || (client.is_good() && agreed)),
             });
         }
@@ -632,7 +662,7 @@ impl World {
 
     /// Where a channel is at home.
     pub fn home_of(&self, channel: usize) -> usize {
-        let target = Client::target(Room::Channel(channel), false, self.seed.0);
+        let target = Client::target(&Habits { room: Room::Channel(channel), ..Habits::quiet() }, self.seed.0);
         let name = target.strip_prefix("/ws/").map(ChannelName::new);
         let name = name.and_then(Result::ok).expect("a good name");
         home_of(&name, self.shards.len(), self.seed)
@@ -671,6 +701,7 @@ impl World {
             }
         }
         deeds.extend(&self.seen);
+        deeds.insert("gaps_announced", self.laws.gaps_announced);
         self.clients.iter().filter_map(|client| client.cut_within).for_each(|deed| count(&mut deeds, deed));
         let wraps = (self.plan.clock_ms as u32) > (self.clock_ms as u32);
         deeds.insert("clocks_wrapped", u64::from(wraps));
