@@ -205,6 +205,8 @@ impl Watch {
     /// something that the server has not looked at.
     pub fn turned(&mut self, may_read: bool, is_held: bool, now_ms: u64, limits: &Limits) {
         let was_held = std::mem::replace(&mut self.is_held, is_held);
+        // Behind the last of them the server looks for more.
+        self.is_unread |= was_held && !is_held;
         if self.is_unread || was_held || is_held || !may_read {
             self.excused_ms = now_ms;
             self.given_up_ms = None;
