@@ -7,7 +7,7 @@ use crate::laws::Room;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::World;
-use fanwire::config::Rate;
+use fanwire::config::{Rate, SlowConsumerPolicy};
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{CloseCode, Closure, DeflateOffer, Status};
 
@@ -563,4 +563,75 @@ fn a_flood_of_pings_counts_by_its_bytes() {
     }
     assert!(world.totals().bytes_read >= limits::BYTE_BURST_MIN + 20_000 - 100, "and no less than it may");
     assert!(world.clients[flood].is_open(), "nobody is closed for it");
+}
+
+/// A world with one channel of this policy for slow consumers, its witness, and sockets of so many bytes.
+fn dropping(policy: SlowConsumerPolicy, capacities: &'static [usize]) -> World {
+    let plan = Plan { capacities, ..Plan::calm(1) }.with_policies(vec![policy]);
+    let mut world = World::new(plan, Random::new(1));
+    world.send_witness(0);
+    world
+}
+
+#[test]
+fn who_never_reads_in_a_dropping_channel_holds_no_more_than_the_outbox_limit_however_much_is_said() {
+    for policy in [SlowConsumerPolicy::DropOldest, SlowConsumerPolicy::Latest] {
+        let mut world = dropping(policy, &[4 << 10]);
+        let publisher = world.join(Habits::quiet());
+        let stalled: Vec<usize> = (0..20)
+            .map(|number| world.join(Habits { wants_gaps: number % 2 == 0, ..Habits::quiet() }))
+            .collect();
+        world.settle();
+        for &client in &stalled {
+            world.clients[client].habits.reads = Reads::LittleUntil(0);
+        }
+        // The limit is 16 KiB; one turn adds half of that, a chunk is kept whole, and each may be torn in a frame.
+        let bytes_max = (16 + 8 + 64 + 20) << 10;
+        for _ in 0..2_000 {
+            world.say(publisher, 1_000);
+            world.settle();
+            assert!(world.bytes_retained() <= bytes_max, "{} of {bytes_max} bytes", world.bytes_retained());
+        }
+        let totals = world.totals();
+        assert_eq!((totals.slow_consumers_closed, totals.connections_open), (0, 22));
+        let dropped =
+            totals.slow_consumer_messages_dropped_oldest + totals.slow_consumer_messages_dropped_for_latest;
+        assert!((20 * 1_950..20 * 2_000).contains(&dropped), "all but what the limit holds: {dropped}");
+        assert!(totals.slow_consumer_bytes_dropped > 1_000 * dropped);
+    }
+}
+
+#[test]
+fn who_reads_again_after_a_pause_hears_the_newest_and_of_exactly_what_it_lost_time_and_again() {
+    for policy in [SlowConsumerPolicy::DropOldest, SlowConsumerPolicy::Latest] {
+        let mut world = dropping(policy, &[3_000, 4_096]);
+        let publisher = world.join(Habits::quiet());
+        let pausing: Vec<usize> = (0..4)
+            .map(|number| {
+                let (without_own, wants_gaps) = (number % 2 == 1, number < 3);
+                world.join(Habits { without_own, wants_gaps, ..Habits::quiet() })
+            })
+            .collect();
+        world.settle();
+        for round in 0..30 {
+            let read = |world: &mut World, reads| {
+                pausing.iter().for_each(|&client| world.clients[client].habits.reads = reads);
+            };
+            read(&mut world, Reads::LittleUntil(0));
+            for number in 0..40 {
+                world.say(publisher, 100 + 22 * number);
+                if number % 7 == round % 7 {
+                    world.say(pausing[1], 300);
+                }
+                world.settle();
+            }
+            read(&mut world, Reads::All);
+            world.settle();
+            world.check_rest();
+        }
+        assert!(world.laws.gaps_announced >= 3 * 30, "{}", world.laws.gaps_announced);
+        assert!(pausing.iter().all(|&client| world.clients[client].is_open()));
+        assert!(pausing.iter().all(|&client| world.laws.heard(client) < 30 * 40));
+        world.everyone_leaves();
+    }
 }
