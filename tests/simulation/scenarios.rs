@@ -635,3 +635,30 @@ fn who_reads_again_after_a_pause_hears_the_newest_and_of_exactly_what_it_lost_ti
         world.everyone_leaves();
     }
 }
+
+#[test]
+fn many_who_stopped_reading_at_the_same_time_jump_over_several_turns() {
+    let mut world = dropping(SlowConsumerPolicy::DropOldest, &[4 << 10]);
+    let publisher = world.join(Habits::quiet());
+    let jumps_per_turn = (limits::VISITS_PER_TURN_MAX / limits::VISITS_PER_JUMP) as u64;
+    let stalled = jumps_per_turn + 100;
+    let stalled: Vec<usize> = (0..stalled).map(|_| world.join(Habits::quiet())).collect();
+    world.settle();
+    stalled.iter().for_each(|&client| world.clients[client].habits.reads = Reads::LittleUntil(0));
+    let mut most = 0;
+    for _ in 0..40 {
+        world.say(publisher, 1_000);
+        world.act_fully(publisher);
+        let mut before = world.totals().slow_consumer_jumps;
+        while world.turn(0) {
+            let after = world.totals().slow_consumer_jumps;
+            most = most.max(after - before);
+            before = after;
+        }
+        world.act_fully(publisher);
+    }
+    assert!(most <= jumps_per_turn && most > jumps_per_turn / 2, "{most} jumps in a turn");
+    world.settle();
+    let jumps = world.totals().slow_consumer_jumps;
+    assert!(jumps >= 2 * stalled.len() as u64, "everyone has jumped, and more than once: {jumps}");
+}
