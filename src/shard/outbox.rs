@@ -1,4 +1,5 @@
-//! [`Outbox`]: what a client has still to be sent, and how far that has come.
+//! [`Outbox`]: what a client has still to be sent, and how far that has come. (The file is long because most of it are
+//! the tests, with the bytes of each case in sight.)
 //!
 //! Two things wait to be written: the client's *own* bytes (responses, pongs, replies, its Close frame), always whole
 //! frames, and the stretch of its channel's log between its cursor and the end. A short write may leave the cursor
@@ -222,7 +223,6 @@ impl Outbox {
         without: Option<ClientKey>,
         to: LogPosition,
         wants_gaps: bool,
-        mut spare: impl FnMut() -> Box<Own>,
     ) -> Loss {
         if to <= *cursor {
             return Loss::default();
@@ -233,7 +233,8 @@ impl Outbox {
             if !rest.as_slice().is_empty() {
                 // The torn frame may be a large one and end behind where the jump was to lead.
                 to = to.max(LogPosition(cursor.0 + rest.as_slice().len() as u64));
-                let own = self.own.get_or_insert_with(&mut spare);
+                // A new box: one with memory to spare would keep it for as long as the client does not read.
+                let own = self.own.get_or_insert_default();
                 debug_assert!(
                     own.rest.is_none() && own.written == 0,
                     "own bytes are not begun inside a torn frame"
@@ -244,7 +245,7 @@ impl Outbox {
         let loss = log.loss(*cursor, to, without);
         *cursor = log.advance(*cursor, to);
         if wants_gaps && loss.messages > 0 {
-            self.own.get_or_insert_with(&mut spare).gap += loss;
+            self.own.get_or_insert_default().gap += loss;
         }
         loss
     }
@@ -420,7 +421,7 @@ mod tests {
         }
 
         fn jump(&mut self, to: LogPosition) -> Loss {
-            self.outbox.jump((&mut self.log, &mut self.cursor), self.without, to, true, Box::default)
+            self.outbox.jump((&mut self.log, &mut self.cursor), self.without, to, true)
         }
 
         fn push(&mut self, bytes: &str) {
@@ -691,7 +692,7 @@ mod tests {
         let mut desk = Desk::new();
         desk.publish(&[("a", BOB), ("b", BOB)]);
         let to = desk.log.newest_without(desk.cursor, None);
-        let loss = desk.outbox.jump((&mut desk.log, &mut desk.cursor), None, to, false, Box::default);
+        let loss = desk.outbox.jump((&mut desk.log, &mut desk.cursor), None, to, false);
         assert_eq!(loss, Loss { messages: 1, bytes: 3 });
         assert!(!desk.outbox.announce_gap() && desk.outbox.own.is_none());
         assert_eq!(desk.write_rest(), b"\x81\x01b");

@@ -224,8 +224,7 @@ impl Shard {
         };
         self.laps.visits_left = self.laps.visits_left.saturating_sub(limits::VISITS_PER_JUMP - 1);
         let retained = log.retained();
-        let spares = &mut self.spares;
-        let loss = client.outbox.jump((log, cursor), without, to, client.wants_gaps, || spares.take());
+        let loss = client.outbox.jump((log, cursor), without, to, client.wants_gaps);
         self.retained.logs -= retained - channel.log.retained();
         dropped.add(loss.messages);
         self.counters.slow_consumer_bytes_dropped.add(loss.bytes);

@@ -158,7 +158,9 @@ fn who_waits_for_us_and_not_we_for_it_is_not_slow_however_far_behind() {
 fn with_rules(workers: usize, rules: &[&str]) -> Running {
     Running::start(workers, |config| {
         configure(config);
-        rules.iter().for_each(|rule| config.slow_consumers.parse(rule).expect("a good rule"));
+        for rule in rules {
+            config.slow_consumers.parse(rule).expect("a good rule");
+        }
     })
 }
 

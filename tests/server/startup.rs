@@ -116,6 +116,8 @@ fn an_option_that_cannot_be_used_is_exit_code_2_and_a_message_that_names_it() {
         (&["--deflate-level", "10"], &["--deflate-level is 10", "give 1 to 9"]),
         (&["--deflate-level", "best"], &["--deflate-level", "best"]),
         (&["--deflate-min-size=-1"], &["--deflate-min-size"]),
+        (&["--slow-consumer", "ticker"], &["--slow-consumer", "ticker", "give PATTERN=POLICY"]),
+        (&["--slow-consumer", "a=b=newest"], &["--slow-consumer", "drop-oldest or latest"]),
     ] {
         let (code, log) = run(fanwire().args(["--listen", "127.0.0.1:0"]).args(arguments));
         assert_eq!(code, USAGE, "{arguments:?}: {log}");
@@ -150,6 +152,7 @@ fn every_option_is_a_variable_too() {
         ("FANWIRE_MAX_BYTES_PER_SECOND", "100000"),
         ("FANWIRE_BYTE_BURST", "30000"),
         ("FANWIRE_OUTBOX_LIMIT", "4096"),
+        ("FANWIRE_SLOW_CONSUMER", "ticker-*=latest\nlog=drop-oldest"),
         ("FANWIRE_SEND_BUFFER", "16384"),
         ("FANWIRE_PAYLOAD", "json"),
         ("FANWIRE_ALLOW_ORIGIN", "https://a.example,https://b.example"),
@@ -194,6 +197,14 @@ fn every_option_is_a_variable_too() {
         assert_eq!(forbidden.status, 403);
         process.line("\"DEBUG\"");
     }
+}
+
+#[test]
+fn rules_in_a_variable_are_separated_by_white_space_and_each_is_read() {
+    let (code, log) =
+        run(fanwire().env("FANWIRE_SLOW_CONSUMER", "ticker-*=latest\n\tlog=drop-oldest  a,b=c=never"));
+    assert_eq!(code, USAGE, "{log}");
+    assert!(log.contains("--slow-consumer") && log.contains("a,b=c=never"), "the last one: {log}");
 }
 
 #[test]

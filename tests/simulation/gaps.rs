@@ -77,6 +77,11 @@ impl Losses {
         self.told.push((heard, gap));
     }
 
+    /// How many messages it had heard when it was last told of a gap.
+    pub fn heard_before_gap(&self) -> usize {
+        self.told.last().map_or(0, |(heard, _)| *heard)
+    }
+
     /// `is_due`: whether a message was said after the client had come.
     pub fn check(&self, hearing: &Hearing<'_>, is_due: impl Fn(Publication) -> bool) {
         let Hearing { client, for_it, heard, has_caught_up, wants_gaps, without_own } = *hearing;

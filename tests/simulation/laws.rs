@@ -177,6 +177,12 @@ impl Laws {
         self.clients[client].heard.len()
     }
 
+    /// How many messages a client has heard since it was last told of a gap.
+    pub fn heard_since_gap(&self, client: usize) -> usize {
+        let Record { heard, loss, .. } = &self.clients[client];
+        heard.len() - loss.heard_before_gap()
+    }
+
     /// How many of a client's publications are within the first `bytes` bytes that it sent.
     pub fn said_within(&self, client: usize, bytes: u64) -> u32 {
         self.clients[client].ends.partition_point(|end| *end <= bytes) as u32

@@ -1,5 +1,5 @@
-//! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon. (The
-//! file is long because each stands with all that it takes.)
+//! Runs of which not everything is left to chance: what it takes many clients, many bytes or one moment to come upon.
+//! (The file is long because each is a story of its own.)
 
 use crate::clients::{Attack, Habits, Pace, Reads};
 use crate::deflate::Deflates;
@@ -615,7 +615,9 @@ fn who_reads_again_after_a_pause_hears_the_newest_and_of_exactly_what_it_lost_ti
         world.settle();
         for round in 0..30 {
             let read = |world: &mut World, reads| {
-                pausing.iter().for_each(|&client| world.clients[client].habits.reads = reads);
+                for &client in &pausing {
+                    world.clients[client].habits.reads = reads;
+                }
             };
             read(&mut world, Reads::LittleUntil(0));
             for number in 0..40 {
@@ -644,7 +646,9 @@ fn many_who_stopped_reading_at_the_same_time_jump_over_several_turns() {
     let stalled = jumps_per_turn + 100;
     let stalled: Vec<usize> = (0..stalled).map(|_| world.join(Habits::quiet())).collect();
     world.settle();
-    stalled.iter().for_each(|&client| world.clients[client].habits.reads = Reads::LittleUntil(0));
+    for &client in &stalled {
+        world.clients[client].habits.reads = Reads::LittleUntil(0);
+    }
     let mut most = 0;
     for _ in 0..40 {
         world.say(publisher, 1_000);
@@ -661,4 +665,28 @@ fn many_who_stopped_reading_at_the_same_time_jump_over_several_turns() {
     world.settle();
     let jumps = world.totals().slow_consumer_jumps;
     assert!(jumps >= 2 * stalled.len() as u64, "everyone has jumped, and more than once: {jumps}");
+}
+
+#[test]
+fn behind_the_gap_latest_has_the_newest_alone_and_drop_oldest_seven_eighths_of_the_limit() {
+    // Frames of 1,004 bytes, of which seven eighths of 16 KiB hold 14.
+    for (policy, behind) in [(SlowConsumerPolicy::Latest, 1), (SlowConsumerPolicy::DropOldest, 14)] {
+        let mut world = dropping(policy, &[5_000]);
+        let publisher = world.join(Habits::quiet());
+        let pausing = world.join(Habits { wants_gaps: true, ..Habits::quiet() });
+        world.settle();
+        for _ in 0..10 {
+            world.clients[pausing].habits.reads = Reads::LittleUntil(0);
+            let jumps = world.totals().slow_consumer_jumps;
+            while world.totals().slow_consumer_jumps == jumps {
+                world.say(publisher, 1_000);
+                world.settle();
+            }
+            world.clients[pausing].habits.reads = Reads::All;
+            world.settle();
+            world.check_rest();
+            assert_eq!(world.laws.heard_since_gap(pausing), behind, "{policy:?}");
+        }
+        assert_eq!(world.laws.gaps_announced, 10);
+    }
 }

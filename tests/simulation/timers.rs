@@ -139,6 +139,8 @@ pub struct Watch {
     /// When bytes were last taken by the socket.
     moved_ms: u64,
     pinged_ms: u64,
+    /// The 101 or a Ping was written in a turn that may not be the one that made it: when that was, we cannot know.
+    was_late: bool,
     /// The first turn in which it must have been given up, if nothing moves in either direction.
     given_up_ms: Option<u64>,
     /// When the server was last kept from reading it, which is nobody's silence.
@@ -163,6 +165,7 @@ impl Watch {
             heard_ms: 0,
             moved_ms: 0,
             pinged_ms: 0,
+            was_late: false,
             given_up_ms: None,
             excused_ms: 0,
             is_held: false,
@@ -233,9 +236,14 @@ impl Watch {
         self.moved_ms = now_ms;
         self.given_up_ms = None;
         let opened_ms = self.opened_ms.unwrap_or(0);
+        let was_prompt = is_prompt;
+        let is_prompt = is_prompt && !self.was_late;
         for said in self.tap.listen(bytes) {
             match said {
-                Said::Opened => self.opened_ms = Some(now_ms),
+                Said::Opened => {
+                    self.opened_ms = Some(now_ms);
+                    self.was_late |= !was_prompt;
+                }
                 Said::Responded(status) => {
                     if status == 408 {
                         count(deeds, "handshake_timeouts_seen");
@@ -248,6 +256,7 @@ impl Watch {
                     let quiet_ms = opened_ms.max(self.heard_ms).max(self.pinged_ms);
                     self.is_due(quiet_ms, limits.ping_interval_ms, is_prompt, now_ms, "a Ping");
                     self.pinged_ms = now_ms;
+                    self.was_late |= !was_prompt;
                 }
                 Said::Close(reason) => {
                     if reason.starts_with("idle") {

@@ -111,7 +111,9 @@ impl World {
     /// From the first client to the last shard's end.
     pub fn run(&mut self) {
         let dropping: Vec<usize> = self.plan.dropping().collect();
-        dropping.into_iter().for_each(|channel| self.send_witness(channel));
+        for channel in dropping {
+            self.send_witness(channel);
+        }
         for _ in 0..self.plan.crowd {
             // All on one shard, so that it has more to write than a turn writes.
             let habits = self.plan.habits(&mut self.random);
