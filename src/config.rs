@@ -34,6 +34,8 @@ pub struct Config {
     pub send_buffer_bytes: Option<usize>,
     /// Whether and how messages are compressed.
     pub deflate: DeflateConfig,
+    /// How the server ends.
+    pub drain: DrainConfig,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Default for Config {
             echo: false,
             send_buffer_bytes: None,
             deflate: DeflateConfig::default(),
+            drain: DrainConfig::default(),
         }
     }
 }
@@ -116,6 +119,13 @@ impl Config {
                 "give 1 to 9",
             ));
         }
+        let DrainConfig { delay_ms, spread_ms_max, .. } = self.drain;
+        for (option, ms) in [("--drain-delay", delay_ms), ("--drain-seconds", spread_ms_max)] {
+            if ms > limits::DRAIN_MS_CEILING {
+                let fix = format!("give 0 to {} seconds", limits::DRAIN_MS_CEILING / 1000);
+                return Err(ConfigError::new(option, format!("is {} seconds", f64::from(ms) / 1000.0), fix));
+            }
+        }
         if self.connections_max == 0 {
             return Err(ConfigError::new("--max-connections", "is 0", "give at least 1"));
         }
@@ -158,6 +168,40 @@ impl Default for DeflateConfig {
             client_context_takeover: false,
         }
     }
+}
+
+/// The orderly end of a server: how long it takes, and what clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// Milliseconds for which the server still listens and serves, while `/healthz` says 503, so that load balancers
+    /// notice before the door closes. At most [`limits::DRAIN_MS_CEILING`].
+    pub delay_ms: u32,
+    /// The most milliseconds over which clients are told goodbye, so that they do not all come back in the same second;
+    /// 0 tells everyone at once. [Few clients](limits::drain_spread_ms) take less. At most
+    /// [`limits::DRAIN_MS_CEILING`].
+    pub spread_ms_max: u32,
+    /// What they are told.
+    pub goodbye: Goodbye,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        DrainConfig {
+            delay_ms: 0,
+            spread_ms_max: limits::DRAIN_SPREAD_MS_DEFAULT,
+            goodbye: Goodbye::default(),
+        }
+    }
+}
+
+/// What clients are told when the server ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goodbye {
+    /// 1001: the server goes away (RFC 6455 §7.4.1).
+    #[default]
+    GoingAway,
+    /// 1012: the service restarts (IANA's registry of close codes): worth coming back at once.
+    ServiceRestart,
 }
 
 /// What a client of a relay channel may publish.
@@ -221,6 +265,22 @@ mod tests {
         config.limits.message_bytes_max = 1000;
         config.limits.outbox_bytes_max = 1010;
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_hour_is_the_longest_that_a_drain_may_wait_or_spread() {
+        let drain = |delay_ms, spread_ms_max| Config {
+            drain: DrainConfig { delay_ms, spread_ms_max, ..DrainConfig::default() },
+            ..Config::default()
+        };
+        assert_eq!(drain(3_600_000, 3_600_000).check(), Ok(()));
+        for (config, option) in
+            [(drain(3_600_001, 0), "--drain-delay"), (drain(0, 3_600_001), "--drain-seconds")]
+        {
+            let error = config.check().expect_err("too long");
+            assert_eq!(error.option, option);
+            assert!(error.to_string().contains("0 to 3600 seconds"), "{error}");
+        }
     }
 
     #[test]

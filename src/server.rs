@@ -14,6 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ending;
 mod renewal;
 
 use crate::config::{Config, ConfigError};
@@ -23,9 +24,10 @@ use crate::metrics::{Counters, Totals};
 use crate::net::certificates::Certificates;
 use crate::net::listener::listen;
 use crate::protocol::Time;
-use crate::shard::mail::{Notice, Order};
+use crate::shard::mail::Notice;
 use crate::shard::{Place, Shard};
 use crate::worker::{Common, Listener, Worker};
+use ending::Ending;
 use mio::Waker;
 use renewal::Renewal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -45,6 +47,7 @@ pub struct Server {
     tls_addresses: Vec<SocketAddr>,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
+    ending: Ending,
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
     notices: Receiver<Notice>,
@@ -114,7 +117,7 @@ impl Server {
             .map(|(number, sockets)| {
                 let listener = |(place, socket)| {
                     let tls = if place < addresses.len() { None } else { tls.clone() };
-                    Listener { socket, tls }
+                    Listener { socket, tls, is_shared: false }
                 };
                 let listeners = sockets.into_iter().enumerate().map(listener).collect();
                 Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common)
@@ -122,6 +125,7 @@ impl Server {
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
         let mesh = Arc::new(Mesh::new(wakers, config.connections_max, config.memory_bytes_max));
+        let ending = Ending::new(mesh.clone(), config.drain);
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
         for (number, worker) in workers.into_iter().enumerate() {
@@ -134,7 +138,7 @@ impl Server {
                 .spawn(move || end.report(worker.run(shard, mesh)))?;
         }
         let renewal = certificates.map(Renewal::start).transpose()?;
-        Ok(Server { addresses, tls_addresses, renewal, mesh, counters, notices })
+        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, notices })
     }
 
     /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
@@ -165,10 +169,10 @@ impl Server {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
 
-    /// Starts an orderly end: no more connections, what was accepted for broadcast is delivered, everyone is told
-    /// 1001. [`wait`](Server::wait) for it.
+    /// Starts an orderly end: `/healthz` says so, after a while nobody comes in any more, what was accepted for broadcast
+    /// is delivered, and everyone is told goodbye, as [`Config::drain`] says. [`wait`](Server::wait) for it.
     pub fn drain(&self) {
-        drain(&self.mesh);
+        self.ending.begin("told to drain");
     }
 
     /// Waits until every worker has ended.
@@ -197,9 +201,8 @@ impl Server {
         let greeting = Greeting::of(&config);
         let server = Server::start(config)?;
         greeting.log(&server);
-        let (mesh, renewal) = (server.mesh.clone(), server.renewal.clone());
+        let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
         thread::Builder::new().name("signals".into()).spawn(move || {
-            let mut is_draining = false;
             for signal in signals.forever() {
                 if signal == SIGHUP {
                     if let Some(renewal) = &renewal {
@@ -210,20 +213,18 @@ impl Server {
                     continue;
                 }
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-                if is_draining {
+                if !ending.begin(name) {
                     tracing::warn!("{name} again: ending at once");
                     std::process::exit(128 + signal);
                 }
-                is_draining = true;
-                tracing::info!(
-                    "{name}: delivering what was accepted, then closing {} connections",
-                    mesh.connections()
-                );
-                drain(&mesh);
             }
         })?;
+        let ending = server.ending.clone();
         let totals = server.wait()?;
         tracing::info!(
+            drain_seconds = ending.seconds(),
+            told = totals.goodbyes_said,
+            cut = totals.goodbyes_cut,
             connections = totals.connections_accepted,
             messages = totals.messages_received,
             deliveries = totals.deliveries_queued,
@@ -231,12 +232,6 @@ impl Server {
             "ended"
         );
         Ok(totals)
-    }
-}
-
-fn drain(mesh: &Mesh<Waker>) {
-    for shard in 0..mesh.shards() {
-        mesh.order(ShardId(shard as u16), Order::Drain);
     }
 }
 
@@ -299,7 +294,7 @@ impl Greeting {
             },
             limits: format!(
                 "{} connections, {}, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
-                 {}, close timeout {}",
+                 {}, close timeout {}, goodbyes {}",
                 config.connections_max,
                 match config.memory_bytes_max {
                     0 => "any amount of memory".to_owned(),
@@ -311,6 +306,10 @@ impl Greeting {
                 seconds(limits.ping_interval_ms),
                 seconds(limits.idle_timeout_ms),
                 seconds(limits.close_timeout_ms),
+                match config.drain.spread_ms_max {
+                    0 => "at once".to_owned(),
+                    ms => format!("over up to {}", seconds(ms)),
+                },
             ),
             is_open_to_all: [&config.listen, &config.listen_tls]
                 .into_iter()

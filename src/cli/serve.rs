@@ -4,7 +4,9 @@ use super::descriptors::{self, Descriptors};
 use super::{EXIT_USAGE, allocator, memory, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use fanwire::config::{Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, TlsFiles};
+use fanwire::config::{
+    Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PayloadPolicy, TlsFiles,
+};
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
 use std::net::SocketAddr;
@@ -48,6 +50,16 @@ pub(crate) struct ServeArguments {
     /// Seconds that a closing handshake may take, and all of them at shutdown; 0: nobody waits
     #[arg(long, value_name = "SECONDS", env = "FANWIRE_CLOSE_TIMEOUT", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "5")]
     close_timeout: u32,
+    /// Seconds from SIGTERM until the listeners close, in which /healthz says 503 and all else goes on
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_DRAIN_DELAY", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "0")]
+    drain_delay: u32,
+    /// The most seconds over which clients are told goodbye at shutdown, so that they do not all come back at once; few
+    /// take less; 0: all at once
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_DRAIN_SECONDS", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "10")]
+    drain_seconds: u32,
+    /// What clients are told at shutdown: 1001, the server goes away; 1012, it restarts
+    #[arg(long, value_enum, value_name = "CODE", env = "FANWIRE_DRAIN_CODE", default_value = "1001")]
+    drain_code: DrainCode,
     /// Connections at a time; one more gets 503 [default: what the limit of open files allows]
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
@@ -102,6 +114,16 @@ enum Payload {
     Json,
     /// Chat lines, in their normal form
     Chat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DrainCode {
+    /// Going Away
+    #[value(name = "1001")]
+    GoingAway,
+    /// Service Restart
+    #[value(name = "1012")]
+    ServiceRestart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -184,6 +206,14 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
             bytes_min: arguments.deflate_min_size,
             level: arguments.deflate_level,
             client_context_takeover: arguments.deflate_context_takeover,
+        },
+        drain: DrainConfig {
+            delay_ms: arguments.drain_delay,
+            spread_ms_max: arguments.drain_seconds,
+            goodbye: match arguments.drain_code {
+                DrainCode::GoingAway => Goodbye::GoingAway,
+                DrainCode::ServiceRestart => Goodbye::ServiceRestart,
+            },
         },
     };
     config.check()?;

@@ -238,6 +238,7 @@ impl Shard {
             self.own_bytes_gone(key, spare);
         }
         self.recount(key);
+        self.say_due_goodbye(key, now);
         let Some(client) = self.clients.get(key) else { return };
         if client.outbox.blocked {
             return;

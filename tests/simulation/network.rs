@@ -162,6 +162,11 @@ impl Net {
         self.keys.is_empty() && self.listeners.iter().all(|listener| listener.queue.is_empty())
     }
 
+    /// The wires of those among `clients` that are connected.
+    pub fn wires_of(&self, clients: &[ClientKey]) -> Vec<usize> {
+        clients.iter().filter_map(|key| self.keys.get(key).copied()).collect()
+    }
+
     /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `holding`: of whom something that was
     /// read is left for another turn.
     pub fn turned(&mut self, may_read: bool, holding: &BTreeSet<ClientKey>) {
@@ -296,6 +301,10 @@ impl Sockets for Net {
         self.wires[wire].edge = true;
         self.keys.insert(key, wire);
         Ok(())
+    }
+
+    fn is_shared(&self, _listener: usize) -> bool {
+        false
     }
 
     fn close_listeners(&mut self) {

@@ -11,7 +11,7 @@ use crate::network::{Flag, Net};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::timers::{Deeds, count};
-use fanwire::config::Config;
+use fanwire::config::{Config, Goodbye};
 use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Mesh;
@@ -20,7 +20,7 @@ use fanwire::protocol::{CloseCode, Closure, Status, Time};
 use fanwire::shard::mail::Order;
 use fanwire::shard::{Place, Shard};
 use fanwire::turn::{EventLoop, Progress};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -47,10 +47,21 @@ pub struct World {
     shards: Vec<Sim>,
     pub clients: Vec<Client>,
     pub laws: Laws,
-    /// When the drain began, what had been accepted of each client by then, and how many had come.
-    drain: Option<(u64, BTreeMap<usize, u32>, usize)>,
+    drain: Option<Drain>,
     /// What has happened that a run of chance might miss.
     seen: Deeds,
+}
+
+/// What is known of a drain that has begun.
+#[derive(Clone, Debug)]
+struct Drain {
+    since_ms: u64,
+    /// What had been accepted of each client by then.
+    accepted: BTreeMap<usize, u32>,
+    /// How many clients had come.
+    clients: usize,
+    /// Wires of those who were subscribed when their shard stopped telling one after the other, or never began to.
+    last: BTreeSet<(usize, usize)>,
 }
 
 /// One shard, its loop, and how the scheduler treats it.
@@ -302,9 +313,11 @@ impl World {
         for sim in &mut self.shards {
             sim.event_loop.sockets().is_draining = true;
         }
-        self.drain = Some((self.clock_ms, accepted, self.clients.len()));
+        let (since_ms, clients, last) = (self.clock_ms, self.clients.len(), BTreeSet::new());
+        self.drain = Some(Drain { since_ms, accepted, clients, last });
+        let spread_ms = self.plan.spread_ms;
         for shard in 0..self.shards.len() {
-            self.mesh.order(ShardId(shard as u16), Order::Drain);
+            self.mesh.order(ShardId(shard as u16), Order::Drain { spread_ms });
             if self.random.chance(30) {
                 self.turn(shard);
             }
@@ -315,9 +328,10 @@ impl World {
     pub fn finish_drain(&mut self) {
         self.calm();
         self.settle();
-        let (since_ms, accepted, _) = self.drain.clone().expect("the server drains");
+        let Drain { since_ms, accepted, .. } = self.drain.clone().expect("the server drains");
         let began_late_ms = self.clock_ms - since_ms;
-        let until_ms = self.clock_ms + began_late_ms + u64::from(self.config.limits.close_timeout_ms);
+        let goes_on_ms = self.plan.spread_ms + self.config.limits.close_timeout_ms;
+        let until_ms = self.clock_ms + began_late_ms + u64::from(goes_on_ms);
         while self.shards.iter().any(|sim| !sim.is_drained) {
             assert!(self.pass_to_next_deadline(), "a shard never ends");
             assert!(self.clock_ms <= until_ms, "the drain ends in time");
@@ -331,13 +345,31 @@ impl World {
             self.clients[number].was_told().is_some_and(|(told, _)| told == code)
         };
         let left = |number: usize| self.clients[number].left_ms.is_some();
-        let drained = |number: &usize| !left(*number) && told(*number, CloseCode::GOING_AWAY);
+        let goodbye = self.goodbye();
+        let drained = |number: &usize| !left(*number) && told(*number, goodbye);
         // Of whoever was closed for another reason what was read may have been discarded.
         let heard_out =
             |number: &usize| drained(number) || (left(*number) && told(*number, CloseCode::NORMAL));
         let accepted = accepted.into_iter().filter(|(number, _)| heard_out(number)).collect();
         let listeners: Vec<usize> = (0..self.clients.len()).filter(drained).collect();
-        self.laws.after_drain(&listeners, &accepted);
+        let Drain { last, .. } = self.drain.as_ref().expect("the server drains");
+        let is_last = |number: &usize| {
+            let client = &self.clients[*number];
+            last.contains(&(client.shard, client.wire))
+        };
+        let (to_the_end, early): (Vec<usize>, Vec<usize>) = listeners.iter().copied().partition(is_last);
+        for _ in early {
+            count(&mut self.seen, "goodbyes_before_the_last");
+        }
+        self.laws.after_drain(&listeners, &to_the_end, &accepted);
+    }
+
+    /// The code that clients are told at the end.
+    fn goodbye(&self) -> CloseCode {
+        match self.config.drain.goodbye {
+            Goodbye::GoingAway => CloseCode::GOING_AWAY,
+            Goodbye::ServiceRestart => CloseCode::SERVICE_RESTART,
+        }
     }
 
     // ---- One turn, one act ------------------------------------------------------------------------------------------
@@ -352,6 +384,10 @@ impl World {
             return false;
         }
         let before = [&sim.counters.message_bytes_received, &sim.counters.handshakes_accepted].map(Cell::get);
+        let was_pacing = sim.event_loop.shard().is_pacing();
+        let subscribed =
+            if self.drain.is_some() { sim.event_loop.shard().subscribed().collect() } else { vec![] };
+        let wires = sim.event_loop.sockets().wires_of(&subscribed);
         match sim.event_loop.turn() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 sim.event_loop.sockets().check_sleep();
@@ -383,6 +419,12 @@ impl World {
         if is_full {
             count(&mut self.seen, "turns_with_a_full_mailbox");
             assert_eq!(net.bytes_read_in_turn, 0, "nobody reads sockets while a mailbox is over the mark");
+        }
+        if let Some(drain) = &mut self.drain {
+            let is_pacing = sim.event_loop.shard().is_pacing();
+            if (was_pacing && !is_pacing) || self.plan.spread_ms == 0 {
+                drain.last.extend(wires.into_iter().map(|wire| (shard, wire)));
+            }
         }
         if sim.is_drained {
             assert!(self.drain.is_some(), "only a drain ends a loop");
@@ -468,14 +510,15 @@ impl World {
 
     /// How a client's connection ended must have had a reason.
     fn judge(&mut self, client: usize) {
+        let goodbye = self.goodbye();
         let client = &self.clients[client];
         let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
         let Limits { handshake_timeout_ms, ping_interval_ms, close_timeout_ms, .. } = self.config.limits;
         let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
             since_ms.is_some_and(|since_ms| since_ms + u64::from(timeout_ms) <= self.clock_ms)
         };
-        let drain_ms = self.drain.as_ref().map(|(since_ms, ..)| *since_ms);
-        let came_late = self.drain.as_ref().is_some_and(|(_, _, clients)| client.number >= *clients);
+        let drain_ms = self.drain.as_ref().map(|drain| drain.since_ms);
+        let came_late = self.drain.as_ref().is_some_and(|drain| client.number >= drain.clients);
         let is_short_of_memory = self.config.memory_bytes_max > 0;
         let is_full = is_short_of_memory || self.config.connections_max < self.clients.len();
         let is_late = !client.is_in && is_over(Some(client.came_ms), handshake_timeout_ms);
@@ -490,7 +533,7 @@ impl World {
         }
         let has_reason = match closure {
             Closure::Agreed(..) if client.left_ms.is_some() => true,
-            Closure::Agreed(Some(CloseCode::GOING_AWAY), _) => drain_ms.is_some(),
+            Closure::Agreed(Some(code), _) if *code == goodbye => drain_ms.is_some(),
             Closure::Agreed(Some(CloseCode::POLICY_VIOLATION), reason) => {
                 // Without Pings, or with one stuck behind bytes that a narrow pipe takes slowly, silence is all there
                 // is to tell who is alive.
