@@ -2,17 +2,23 @@
 
 use crate::limits::{self, Limits};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// All that a server is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on in plaintext. Port 0 lets the system choose. There is one at least, here or in
-    /// [`listen_tls`](Self::listen_tls).
+    /// [`listen_tls`](Self::listen_tls), unless sockets are [passed](Self::passed).
     pub listen: Vec<SocketAddr>,
     /// Addresses to listen on for TLS. Port 0 lets the system choose.
     pub listen_tls: Vec<SocketAddr>,
+    /// Sockets that listen already. If there are any, no address is listened on but theirs.
+    pub passed: Vec<PassedListener>,
+    /// Whether another server may listen on the same addresses at the same time, if it says so too and is the same
+    /// user's: the one that is to take over.
+    pub reuse_port: bool,
     /// With what TLS is spoken; there if, and only if, some address is for TLS.
     pub tls: Option<TlsFiles>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
@@ -44,6 +50,8 @@ impl Default for Config {
         Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             listen_tls: Vec::new(),
+            passed: Vec::new(),
+            reuse_port: false,
             tls: None,
             workers: 1,
             limits: Limits::default(),
@@ -72,19 +80,27 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
         let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
-        if self.listen.is_empty() && self.listen_tls.is_empty() {
+        let is_passed = !self.passed.is_empty();
+        let is_for_tls =
+            if is_passed { self.passed.iter().any(|passed| passed.tls) } else { !self.listen_tls.is_empty() };
+        if self.listen.is_empty() && self.listen_tls.is_empty() && !is_passed {
             return Err(ConfigError::new(
                 "--listen",
                 "names no address",
                 "give at least one, as 127.0.0.1:8080",
             ));
         }
-        if !self.listen_tls.is_empty() && self.tls.is_none() {
+        if is_for_tls && self.tls.is_none() {
+            let option = if is_passed { "LISTEN_FDNAMES=tls" } else { "--listen-tls" };
             let fix = "give the certificate with --tls-cert FILE and its key with --tls-key FILE, both PEM";
-            return Err(ConfigError::new("--listen-tls", "has no certificate", fix));
+            return Err(ConfigError::new(option, "has no certificate", fix));
         }
-        if self.listen_tls.is_empty() && self.tls.is_some() {
-            let fix = "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443";
+        if !is_for_tls && self.tls.is_some() {
+            let fix = if is_passed {
+                "give the socket on which TLS is to be spoken its name: FileDescriptorName=tls"
+            } else {
+                "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443"
+            };
             return Err(ConfigError::new("--tls-cert", "is given, but no address is for TLS", fix));
         }
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
@@ -131,6 +147,17 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A socket that listens already: the service manager's, or one that the program has made itself.
+///
+/// Its queue is whoever's has the socket too. At the end of the server what is in it is left to them.
+#[derive(Clone, Debug)]
+pub struct PassedListener {
+    /// The socket, of TCP.
+    pub socket: Arc<TcpListener>,
+    /// Whether TLS is spoken on it.
+    pub tls: bool,
 }
 
 /// The files with which a server speaks TLS, in PEM. They are read at the start, and again when they change.

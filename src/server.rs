@@ -15,30 +15,36 @@
 //! ```
 
 mod ending;
+mod notifier;
 mod renewal;
+mod watchdog;
 
 use crate::config::{Config, ConfigError};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
 use crate::net::certificates::Certificates;
-use crate::net::listener::listen;
+use crate::net::listener::{Listening, listen};
 use crate::protocol::Time;
 use crate::shard::mail::Notice;
 use crate::shard::{Place, Shard};
 use crate::worker::{Common, Listener, Worker};
 use ending::Ending;
 use mio::Waker;
+use notifier::Notifier;
 use renewal::Renewal;
+use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::env;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
+use watchdog::Watchdog;
 
 /// A running server. Dropping it does not end it: [`drain`](Server::drain) it and [`wait`](Server::wait).
 #[derive(Debug)]
@@ -50,6 +56,7 @@ pub struct Server {
     ending: Ending,
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
+    threads: Arc<[JoinHandle<()>]>,
     notices: Receiver<Notice>,
 }
 
@@ -94,7 +101,7 @@ impl Server {
     ///
     /// # Errors
     /// If the configuration cannot be used, or the system refuses sockets or threads.
-    pub fn start(config: Config) -> Result<Server, ServerError> {
+    pub fn start(mut config: Config) -> Result<Server, ServerError> {
         config.check()?;
         let certificates = config.tls.clone().map(Certificates::read).transpose()?.map(Arc::new);
         let tls = match &certificates {
@@ -102,9 +109,12 @@ impl Server {
             None => None,
         };
         let listeners = listen(&config)?;
-        let mut addresses =
-            listeners[0].iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let tls_addresses = addresses.split_off(config.listen.len());
+        // Nobody holds a socket open for longer than the workers listen.
+        config.passed.clear();
+        let addresses = |tls: bool| -> io::Result<Vec<SocketAddr>> {
+            listeners[0].iter().filter(|one| one.tls == tls).map(|one| one.socket.local_addr()).collect()
+        };
+        let (addresses, tls_addresses) = (addresses(false)?, addresses(true)?);
         let common = Common {
             started: Instant::now(),
             handshake_timeout_ms: config.limits.handshake_timeout_ms,
@@ -115,30 +125,31 @@ impl Server {
             .into_iter()
             .enumerate()
             .map(|(number, sockets)| {
-                let listener = |(place, socket)| {
-                    let tls = if place < addresses.len() { None } else { tls.clone() };
-                    Listener { socket, tls, is_shared: false }
+                let listener = |Listening { socket, tls: is_for_tls, is_shared }| {
+                    let tls = if is_for_tls { tls.clone() } else { None };
+                    Listener { socket, tls, is_shared }
                 };
-                let listeners = sockets.into_iter().enumerate().map(listener).collect();
+                let listeners = sockets.into_iter().map(listener).collect();
                 Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common)
             })
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
         let mesh = Arc::new(Mesh::new(wakers, config.connections_max, config.memory_bytes_max));
-        let ending = Ending::new(mesh.clone(), config.drain);
+        let ending = Ending::new(mesh.clone(), &config);
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
+        let mut threads = Vec::new();
         for (number, worker) in workers.into_iter().enumerate() {
             let id = ShardId(number as u16);
             let place = Place { id, shards, seed, config: config.clone() };
             let shard = Shard::new(place, counters[number].clone(), Time(0));
             let (mesh, end) = (mesh.clone(), End { id, notices: sender.clone(), notice: None });
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || end.report(worker.run(shard, mesh)))?;
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || end.report(worker.run(shard, mesh)))?);
         }
+        let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
-        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, notices })
+        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, threads, notices })
     }
 
     /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
@@ -160,7 +171,7 @@ impl Server {
     /// is logged.
     pub fn reload_certificate(&self) {
         if let Some(renewal) = &self.renewal {
-            renewal.reload();
+            renewal.reload(|| ());
         }
     }
 
@@ -190,8 +201,21 @@ impl Server {
         Ok(self.totals())
     }
 
+    /// Begins to tell the service manager that we are alive, if it wants to know.
+    fn watch(&self, notifier: &Notifier) -> io::Result<()> {
+        let variable = |name| env::var(name).ok();
+        let (usec, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+        let Some(patience) = watchdog::patience(usec.as_deref(), pid.as_deref()) else { return Ok(()) };
+        let (mesh, counters) = (self.mesh.clone(), self.counters.clone());
+        let (threads, notifier) = (self.threads.clone(), notifier.clone());
+        Watchdog { mesh, counters, threads, notifier }.start(patience)
+    }
+
     /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the process at once, with the exit
     /// code of a process that died of it. SIGHUP has certificate and key read again.
+    ///
+    /// A service manager that asks for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told that the server is ready, reloads,
+    /// stops, and as long as every worker goes round its loop that it is alive.
     ///
     /// # Errors
     /// As for [`start`](Server::start) and [`wait`](Server::wait).
@@ -201,14 +225,22 @@ impl Server {
         let greeting = Greeting::of(&config);
         let server = Server::start(config)?;
         greeting.log(&server);
+        let notifier = Notifier::new(env::var_os("NOTIFY_SOCKET"));
+        server.watch(&notifier)?;
+        let ready =
+            move |notifier: &Notifier| notifier.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+        ready(&notifier);
         let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
+                    notifier.tell_of_reload();
                     if let Some(renewal) = &renewal {
-                        renewal.reload();
+                        let notifier = notifier.clone();
+                        renewal.reload(move || ready(&notifier));
                     } else {
                         tracing::info!("SIGHUP: there is no certificate to be read again");
+                        ready(&notifier);
                     }
                     continue;
                 }
@@ -217,6 +249,9 @@ impl Server {
                     tracing::warn!("{name} again: ending at once");
                     std::process::exit(128 + signal);
                 }
+                let longest_usec = u32::try_from(ending.longest().as_micros()).unwrap_or(u32::MAX);
+                let status = NotifyState::Status("delivering what was accepted, and closing connections");
+                notifier.tell(&[NotifyState::Stopping, status, NotifyState::ExtendTimeoutUsec(longest_usec)]);
             }
         })?;
         let ending = server.ending.clone();
@@ -272,7 +307,6 @@ struct Greeting {
     workers: usize,
     limits: String,
     deflate: String,
-    is_open_to_all: bool,
 }
 
 impl Greeting {
@@ -311,10 +345,6 @@ impl Greeting {
                     ms => format!("over up to {}", seconds(ms)),
                 },
             ),
-            is_open_to_all: [&config.listen, &config.listen_tls]
-                .into_iter()
-                .flatten()
-                .any(|address| !address.ip().is_loopback()),
         }
     }
 
@@ -330,7 +360,8 @@ impl Greeting {
         tracing::info!("{workers}");
         tracing::info!("limits: {}", self.limits);
         tracing::info!("permessage-deflate: {}", self.deflate);
-        if self.is_open_to_all {
+        let mut addresses = server.addresses().iter().chain(server.tls_addresses());
+        if addresses.any(|address| !address.ip().is_loopback()) {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
         }
     }

@@ -1,11 +1,12 @@
 //! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
 
 use super::descriptors::{self, Descriptors};
-use super::{EXIT_USAGE, allocator, memory, seconds};
+use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PayloadPolicy, TlsFiles,
+    Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PassedListener, PayloadPolicy,
+    TlsFiles,
 };
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
@@ -26,6 +27,10 @@ pub(crate) struct ServeArguments {
     /// served side by side
     #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN_TLS", value_parser = address, value_delimiter = ',')]
     listen_tls: Vec<SocketAddr>,
+    /// Let another fanwire of the same user listen on the same addresses, if that is given this too: the one that takes
+    /// over
+    #[arg(long, env = "FANWIRE_REUSE_PORT", value_parser = BoolishValueParser::new())]
+    reuse_port: bool,
     /// Certificate for --listen-tls, PEM, with the chain behind it; read again on SIGHUP and when the file changes
     #[arg(long, value_name = "FILE", env = "FANWIRE_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -144,7 +149,8 @@ enum LogFormat {
 pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     allocator::give_memory_back();
     start_logging(arguments.log_format, arguments.verbose);
-    let result = config(arguments).map_err(ServerError::Config).and_then(Server::run);
+    let config = passed::take().and_then(|passed| config(arguments, passed));
+    let result = config.map_err(ServerError::Config).and_then(Server::run);
     match result {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -154,7 +160,7 @@ pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     }
 }
 
-fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
+fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Config, ConfigError> {
     let workers = match arguments.workers {
         Some(workers) => workers,
         None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
@@ -180,14 +186,16 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         idle_timeout_ms: arguments.idle_timeout,
         close_timeout_ms: arguments.close_timeout,
     };
-    let listen = if arguments.listen.is_empty() && arguments.listen_tls.is_empty() {
-        Config::default().listen
-    } else {
-        arguments.listen
-    };
+    let is_told_where = !arguments.listen.is_empty() || !arguments.listen_tls.is_empty();
+    if is_told_where && !passed.is_empty() {
+        tracing::warn!("sockets were passed (LISTEN_FDS): --listen and --listen-tls are not used");
+    }
+    let listen = if is_told_where { arguments.listen } else { Config::default().listen };
     let config = Config {
         listen,
         listen_tls: arguments.listen_tls,
+        passed,
+        reuse_port: arguments.reuse_port,
         tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
         connections_max,
@@ -307,7 +315,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         let arguments = ["fanwire"].iter().chain(arguments);
         let program = Program::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        config(program.arguments).map_err(|error| error.to_string())
+        config(program.arguments, Vec::new()).map_err(|error| error.to_string())
     }
 
     #[test]

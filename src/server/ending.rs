@@ -1,6 +1,6 @@
 //! [`Ending`]: the orderly end of a server, which begins once, however often somebody asks for it.
 
-use crate::config::{DrainConfig, Goodbye};
+use crate::config::{Config, DrainConfig, Goodbye};
 use crate::hub::ShardId;
 use crate::limits;
 use crate::mesh::Mesh;
@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 pub(super) struct Ending {
     mesh: Arc<Mesh<Waker>>,
     config: DrainConfig,
+    close_timeout_ms: u32,
     begun: Arc<OnceLock<Instant>>,
 }
 
 impl Ending {
     /// The end of the shards of `mesh`.
-    pub(super) fn new(mesh: Arc<Mesh<Waker>>, config: DrainConfig) -> Ending {
-        Ending { mesh, config, begun: Arc::default() }
+    pub(super) fn new(mesh: Arc<Mesh<Waker>>, config: &Config) -> Ending {
+        let close_timeout_ms = config.limits.close_timeout_ms;
+        Ending { mesh, config: config.drain, close_timeout_ms, begun: Arc::default() }
     }
 
     /// Begins it, because of `why`, and does not wait for it; whether it had not begun before.
@@ -53,10 +55,11 @@ impl Ending {
         self.begun.get().map(|begun| begun.elapsed().as_millis() as u32).map(seconds)
     }
 
-    /// The longest that it takes from its beginning, if every client is as slow as it may be.
+    /// The longest that it takes from its beginning, if every client is as slow as it may be, with some time to spare.
     pub(super) fn longest(&self) -> Duration {
-        let spread_ms = limits::drain_spread_ms(self.mesh.connections(), self.config.spread_ms_max);
-        Duration::from_millis(u64::from(self.config.delay_ms) + u64::from(spread_ms))
+        let DrainConfig { delay_ms, spread_ms_max, .. } = self.config;
+        let in_turn_ms = [delay_ms, spread_ms_max, self.close_timeout_ms, self.close_timeout_ms];
+        Duration::from_millis(in_turn_ms.into_iter().map(u64::from).sum())
     }
 
     /// Has the workers close their listeners, deliver, and say goodbye.

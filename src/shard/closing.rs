@@ -281,7 +281,9 @@ impl Shard {
         let (start, place) = (self.deadlines.instant(now), (self.place.id, self.place.seed));
         self.drain.goodbyes = Goodbyes::plan(open, start, spread_ms, place);
         let others: Vec<ClientKey> = others.collect();
-        others.into_iter().for_each(|key| self.say_goodbye(key, now));
+        for key in others {
+            self.say_goodbye(key, now);
+        }
     }
 
     /// Whether nobody is left to be told while goodbyes are spread.

@@ -23,6 +23,7 @@ mod limits;
 mod many_workers;
 mod memory;
 mod payload;
+mod restart;
 mod slow_consumer;
 mod startup;
 mod tls;

@@ -84,6 +84,8 @@ pub struct Net {
     pub writes_in_turn: usize,
     /// The server was told to drain: clients are let go for another reason.
     pub is_draining: bool,
+    /// Another process listens with the same sockets.
+    pub has_successor: bool,
     /// What the wires have come to.
     pub seen: Deeds,
 }
@@ -116,6 +118,7 @@ impl Net {
             bytes_read_in_turn: 0,
             writes_in_turn: 0,
             is_draining: false,
+            has_successor: false,
             seen: Deeds::new(),
         }
     }
@@ -304,13 +307,13 @@ impl Sockets for Net {
     }
 
     fn is_shared(&self, _listener: usize) -> bool {
-        false
+        self.has_successor
     }
 
     fn close_listeners(&mut self) {
         for listener in self.listeners.drain(..) {
             for wire in listener.queue {
-                self.wires[wire].is_broken = true;
+                self.wires[wire].is_broken = !self.has_successor;
             }
         }
     }

@@ -608,6 +608,11 @@ impl World {
         self.shards.iter().map(|sim| sim.event_loop.shard().bytes_retained()).sum()
     }
 
+    /// Another process has the same listening sockets.
+    pub fn has_successor(&mut self) {
+        self.shards.iter_mut().for_each(|sim| sim.event_loop.sockets().has_successor = true);
+    }
+
     /// Whether any shard reads.
     pub fn may_read(&self) -> bool {
         self.mesh.may_read()
