@@ -52,6 +52,7 @@ enum Poll {
 
 /// One shard's sockets.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
 pub struct Net {
     random: Random,
     /// Milliseconds since the start of the world; what the shard's clock shows is this, wrapped.
