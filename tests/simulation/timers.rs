@@ -128,6 +128,7 @@ fn after(frame: &[u8], said: &mut Vec<Said>) -> Option<Place> {
 
 /// What is known of one wire, from accept on, that deadlines depend on.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
 pub struct Watch {
     pub tap: Tap,
     accepted_ms: u64,
@@ -143,6 +144,8 @@ pub struct Watch {
     given_up_ms: Option<u64>,
     /// When the server was last kept from reading it, which is nobody's silence.
     excused_ms: u64,
+    /// Something was written in a later turn than it was made in.
+    was_late: bool,
     /// The server has bytes of its that it left for another turn.
     is_held: bool,
     /// The server was told that there is something to be read, and has not come upon its end yet.
@@ -163,6 +166,7 @@ impl Watch {
             pinged_ms: 0,
             given_up_ms: None,
             excused_ms: 0,
+            was_late: false,
             is_held: false,
             is_unread: false,
             knows_end: false,
@@ -198,6 +202,8 @@ impl Watch {
     /// something that the server has not looked at.
     pub fn turned(&mut self, may_read: bool, is_held: bool, now_ms: u64, limits: &Limits) {
         let was_held = std::mem::replace(&mut self.is_held, is_held);
+        // Behind the last of them the socket itself is read again, in whatever turn that may be.
+        self.is_unread |= is_held;
         if self.is_unread || was_held || is_held || !may_read {
             self.excused_ms = now_ms;
             self.given_up_ms = None;
@@ -223,6 +229,9 @@ impl Watch {
     pub fn wrote(&mut self, bytes: &[u8], is_prompt: bool, now_ms: u64, limits: &Limits, deeds: &mut Deeds) {
         self.moved_ms = now_ms;
         self.given_up_ms = None;
+        self.was_late |= !is_prompt;
+        // Of what was written late nobody can say since when it counts.
+        let is_prompt = !self.was_late;
         let opened_ms = self.opened_ms.unwrap_or(0);
         for said in self.tap.listen(bytes) {
             match said {
