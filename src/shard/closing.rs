@@ -226,6 +226,11 @@ impl Shard {
         self.drain.is_leaving() && self.clients.is_empty()
     }
 
+    /// Whether it has begun.
+    pub fn is_draining(&self) -> bool {
+        self.drain.phase() == Phase::Draining
+    }
+
     /// Whether clients are being told goodbye one after the other.
     pub fn is_pacing(&self) -> bool {
         self.drain.is_pacing()

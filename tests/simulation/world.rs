@@ -56,7 +56,7 @@ pub struct World {
 #[derive(Clone, Debug)]
 struct Drain {
     since_ms: u64,
-    /// What had been accepted of each client by then.
+    /// What had been accepted of each client when its shard had heard of it.
     accepted: BTreeMap<usize, u32>,
     /// How many clients had come.
     clients: usize,
@@ -293,11 +293,11 @@ impl World {
         assert_eq!(totals.publications_homeless, 0, "every publication finds its home");
     }
 
-    /// The server is told to drain.
-    pub fn order_drain(&mut self) {
-        let mut accepted = BTreeMap::new();
-        for client in &self.clients {
-            let event_loop = &mut self.shards[client.shard].event_loop;
+    /// What a shard has accepted of its clients, which is what it has looked at.
+    fn accepted(&mut self, shard: usize) -> Vec<(usize, u32)> {
+        let mut accepted = Vec::new();
+        for client in self.clients.iter().filter(|client| client.shard == shard) {
+            let event_loop = &mut self.shards[shard].event_loop;
             let wire = event_loop.sockets().wire(client.wire);
             let (key, bytes_read) = (wire.key, wire.bytes_read);
             // What is held for another turn was not looked at, like what is still in the socket.
@@ -307,14 +307,23 @@ impl World {
                 count(&mut self.seen, "drains_that_find_input_held");
             }
             if client.habits.attack.is_none() {
-                accepted.insert(client.number, self.laws.said_within(client.number, bytes_taken));
+                accepted.push((client.number, self.laws.said_within(client.number, bytes_taken)));
             }
         }
+        accepted
+    }
+
+    /// The server is told to drain.
+    pub fn order_drain(&mut self) {
         for sim in &mut self.shards {
             sim.event_loop.sockets().is_draining = true;
         }
-        let (since_ms, clients, last) = (self.clock_ms, self.clients.len(), BTreeSet::new());
-        self.drain = Some(Drain { since_ms, accepted, clients, last });
+        self.drain = Some(Drain {
+            since_ms: self.clock_ms,
+            accepted: BTreeMap::new(),
+            clients: self.clients.len(),
+            last: BTreeSet::new(),
+        });
         let spread_ms = self.plan.spread_ms;
         for shard in 0..self.shards.len() {
             self.mesh.order(ShardId(shard as u16), Order::Drain { spread_ms });
@@ -384,6 +393,7 @@ impl World {
             return false;
         }
         let before = [&sim.counters.message_bytes_received, &sim.counters.handshakes_accepted].map(Cell::get);
+        let was_draining = sim.event_loop.shard().is_draining();
         let was_pacing = sim.event_loop.shard().is_pacing();
         let subscribed =
             if self.drain.is_some() { sim.event_loop.shard().subscribed().collect() } else { vec![] };
@@ -429,6 +439,10 @@ impl World {
         if sim.is_drained {
             assert!(self.drain.is_some(), "only a drain ends a loop");
             assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held at the end");
+        }
+        if !was_draining && self.shards[shard].event_loop.shard().is_draining() {
+            let accepted = self.accepted(shard);
+            self.drain.as_mut().expect("only an order begins it").accepted.extend(accepted);
         }
         let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
         assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
