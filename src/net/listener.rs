@@ -51,14 +51,14 @@ fn clones(passed: &PassedListener, config: &Config) -> Result<Vec<TcpListener>, 
     let fix = "pass sockets that listen, of TCP: ListenStream= with a port in the .socket unit";
     let wrong = |problem: String| ConfigError::new("LISTEN_FDS", problem, fix);
     let socket = SockRef::from(&*passed.socket);
-    let domain = socket.domain();
-    if !matches!(domain, Ok(Domain::IPV4 | Domain::IPV6)) || !matches!(socket.is_listener(), Ok(true)) {
-        let problem = match passed.socket.local_addr() {
-            Ok(address) => format!("passes a socket that does not listen, at {address}"),
-            Err(_) => "passes a socket that does not listen for TCP".to_owned(),
-        };
-        return Err(wrong(problem));
+    let address =
+        passed.socket.local_addr().map_err(|error| wrong(format!("passes no socket of TCP: {error}")))?;
+    // Elsewhere it shows when nobody can be accepted.
+    #[cfg(target_os = "linux")]
+    if !matches!(socket.is_listener(), Ok(true)) {
+        return Err(wrong(format!("passes a socket that does not listen, at {address}")));
     }
+    tracing::debug!(%address, "passed");
     let clones = || -> io::Result<Vec<TcpListener>> {
         socket.set_nonblocking(true)?;
         set_inherited(&socket, config)?;

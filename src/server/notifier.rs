@@ -3,9 +3,12 @@
 use sd_notify::NotifyState;
 use std::ffi::{OsStr, OsString};
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+#[cfg(target_os = "linux")]
+use std::os::unix::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +52,7 @@ fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(PATIENCE))?;
     match address.as_bytes() {
+        #[cfg(target_os = "linux")]
         [b'@', name @ ..] => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
         _ => socket.connect(address)?,
     }
@@ -59,12 +63,14 @@ fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     fn heard(socket: &UnixDatagram) -> String {
         let mut message = [0; 200];
         let len = socket.recv(&mut message).expect("it was told");
         String::from_utf8_lossy(&message[..len]).into_owned()
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn it_is_told_by_path_or_by_abstract_name_a_line_for_each_state() {
         let name = format!("fanwire-notifier-{}", std::process::id());
