@@ -6,17 +6,23 @@ pub use slow_consumer::{SlowConsumerPolicy, SlowConsumerRules};
 
 use crate::limits::{self, Limits};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// All that a server is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on in plaintext. Port 0 lets the system choose. There is one at least, here or in
-    /// [`listen_tls`](Self::listen_tls).
+    /// [`listen_tls`](Self::listen_tls), unless sockets are [passed](Self::passed).
     pub listen: Vec<SocketAddr>,
     /// Addresses to listen on for TLS. Port 0 lets the system choose.
     pub listen_tls: Vec<SocketAddr>,
+    /// Sockets that listen already. If there are any, no address is listened on but theirs.
+    pub passed: Vec<PassedListener>,
+    /// Whether another server may listen on the same addresses at the same time, if it says so too and is the same
+    /// user's: the one that is to take over.
+    pub reuse_port: bool,
     /// With what TLS is spoken; there if, and only if, some address is for TLS.
     pub tls: Option<TlsFiles>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
@@ -45,6 +51,8 @@ pub struct Config {
     pub deflate: DeflateConfig,
     /// What becomes of clients that read too slowly, by channel.
     pub slow_consumers: SlowConsumerRules,
+    /// How the server ends.
+    pub drain: DrainConfig,
 }
 
 impl Default for Config {
@@ -53,6 +61,8 @@ impl Default for Config {
         Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             listen_tls: Vec::new(),
+            passed: Vec::new(),
+            reuse_port: false,
             tls: None,
             workers: 1,
             limits: Limits::default(),
@@ -66,6 +76,7 @@ impl Default for Config {
             send_buffer_bytes: None,
             deflate: DeflateConfig::default(),
             slow_consumers: SlowConsumerRules::default(),
+            drain: DrainConfig::default(),
         }
     }
 }
@@ -83,19 +94,27 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
         let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
-        if self.listen.is_empty() && self.listen_tls.is_empty() {
+        let is_passed = !self.passed.is_empty();
+        let is_for_tls =
+            if is_passed { self.passed.iter().any(|passed| passed.tls) } else { !self.listen_tls.is_empty() };
+        if self.listen.is_empty() && self.listen_tls.is_empty() && !is_passed {
             return Err(ConfigError::new(
                 "--listen",
                 "names no address",
                 "give at least one, as 127.0.0.1:8080",
             ));
         }
-        if !self.listen_tls.is_empty() && self.tls.is_none() {
+        if is_for_tls && self.tls.is_none() {
+            let option = if is_passed { "LISTEN_FDNAMES=tls" } else { "--listen-tls" };
             let fix = "give the certificate with --tls-cert FILE and its key with --tls-key FILE, both PEM";
-            return Err(ConfigError::new("--listen-tls", "has no certificate", fix));
+            return Err(ConfigError::new(option, "has no certificate", fix));
         }
-        if self.listen_tls.is_empty() && self.tls.is_some() {
-            let fix = "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443";
+        if !is_for_tls && self.tls.is_some() {
+            let fix = if is_passed {
+                "give the socket on which TLS is to be spoken its name: FileDescriptorName=tls"
+            } else {
+                "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443"
+            };
             return Err(ConfigError::new("--tls-cert", "is given, but no address is for TLS", fix));
         }
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
@@ -129,6 +148,13 @@ impl Config {
                 format!("is {}", self.deflate.level),
                 "give 1 to 9",
             ));
+        }
+        let DrainConfig { delay_ms, spread_ms_max, .. } = self.drain;
+        for (option, ms) in [("--drain-delay", delay_ms), ("--drain-seconds", spread_ms_max)] {
+            if ms > limits::DRAIN_MS_CEILING {
+                let fix = format!("give 0 to {} seconds", limits::DRAIN_MS_CEILING / 1000);
+                return Err(ConfigError::new(option, format!("is {} seconds", f64::from(ms) / 1000.0), fix));
+            }
         }
         if self.connections_max == 0 {
             return Err(ConfigError::new("--max-connections", "is 0", "give at least 1"));
@@ -198,6 +224,17 @@ impl Rate {
     }
 }
 
+/// A socket that listens already: the service manager's, or one that the program has made itself.
+///
+/// Its queue is whoever's has the socket too. At the end of the server what is in it is left to them.
+#[derive(Clone, Debug)]
+pub struct PassedListener {
+    /// The socket, of TCP.
+    pub socket: Arc<TcpListener>,
+    /// Whether TLS is spoken on it.
+    pub tls: bool,
+}
+
 /// The files with which a server speaks TLS, in PEM. They are read at the start, and again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -233,6 +270,40 @@ impl Default for DeflateConfig {
             client_context_takeover: false,
         }
     }
+}
+
+/// The orderly end of a server: how long it takes, and what clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// Milliseconds for which the server still listens and serves, while `/healthz` says 503, so that load balancers
+    /// notice before the door closes. At most [`limits::DRAIN_MS_CEILING`].
+    pub delay_ms: u32,
+    /// The most milliseconds over which clients are told goodbye, so that they do not all come back in the same second;
+    /// 0 tells everyone at once. [Few clients](limits::drain_spread_ms) take less. At most
+    /// [`limits::DRAIN_MS_CEILING`].
+    pub spread_ms_max: u32,
+    /// What they are told.
+    pub goodbye: Goodbye,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        DrainConfig {
+            delay_ms: 0,
+            spread_ms_max: limits::DRAIN_SPREAD_MS_DEFAULT,
+            goodbye: Goodbye::default(),
+        }
+    }
+}
+
+/// What clients are told when the server ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goodbye {
+    /// 1001: the server goes away (RFC 6455 §7.4.1).
+    #[default]
+    GoingAway,
+    /// 1012: the service restarts (IANA's registry of close codes): worth coming back at once.
+    ServiceRestart,
 }
 
 /// What a client of a relay channel may publish.
@@ -296,6 +367,22 @@ mod tests {
         config.limits.message_bytes_max = 1000;
         config.limits.outbox_bytes_max = 1010;
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_hour_is_the_longest_that_a_drain_may_wait_or_spread() {
+        let drain = |delay_ms, spread_ms_max| Config {
+            drain: DrainConfig { delay_ms, spread_ms_max, ..DrainConfig::default() },
+            ..Config::default()
+        };
+        assert_eq!(drain(3_600_000, 3_600_000).check(), Ok(()));
+        for (config, option) in
+            [(drain(3_600_001, 0), "--drain-delay"), (drain(0, 3_600_001), "--drain-seconds")]
+        {
+            let error = config.check().expect_err("too long");
+            assert_eq!(error.option, option);
+            assert!(error.to_string().contains("0 to 3600 seconds"), "{error}");
+        }
     }
 
     #[test]

@@ -254,6 +254,27 @@ pub const REFUSAL_LINGER_MS: u32 = 2_000;
 /// Milliseconds until accepting is tried again after the process ran out of descriptors or buffers.
 pub const ACCEPT_RETRY_MS: u32 = 200;
 
+/// Clients that are told goodbye in a second of a drain, as long as `--drain-seconds` allows: what a server on one core
+/// lets in again beside its work, handshakes of TLS included. It is told to more in a second where there are more.
+pub const GOODBYES_PER_SECOND: u64 = 250;
+
+/// Milliseconds below which goodbyes are not spread: who comes back at once is no crowd.
+pub const DRAIN_SPREAD_MS_MIN: u32 = 100;
+
+/// The default of `--drain-seconds`, in milliseconds: service managers wait for 30 s and more until they kill.
+pub const DRAIN_SPREAD_MS_DEFAULT: u32 = 10_000;
+
+/// The most milliseconds for `--drain-delay` and for `--drain-seconds`, an hour each: longer is not a restart but a second
+/// server.
+pub const DRAIN_MS_CEILING: u32 = 3_600_000;
+
+/// Milliseconds over which `clients` are told goodbye if it may take as many as `spread_ms_max`; 0 is at once.
+pub fn drain_spread_ms(clients: usize, spread_ms_max: u32) -> u32 {
+    let needed_ms = (clients as u64).saturating_mul(1000) / GOODBYES_PER_SECOND;
+    let spread_ms = needed_ms.min(u64::from(spread_ms_max)) as u32;
+    if spread_ms < DRAIN_SPREAD_MS_MIN { 0 } else { spread_ms }
+}
+
 /// Descriptors that are not clients: standard streams, polls, wakers, listeners, logs, with room to spare.
 pub const DESCRIPTORS_RESERVED: usize = 64;
 

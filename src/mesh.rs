@@ -256,7 +256,7 @@ impl<W: Wake> Mailbox<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::mail::{Barrier, Mail};
+    use crate::shard::mail::{Barrier, Mail, Round};
 
     #[derive(Debug, Default)]
     struct Woken(AtomicUsize);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn batch(payload_bytes: usize) -> Batch {
-        let mail = vec![Mail::Barrier(Barrier::Publications)];
+        let mail = vec![Mail::Barrier(Round::Last, Barrier::Publications)];
         Batch { from: A, mail, payloads: vec![0; payload_bytes] }
     }
 

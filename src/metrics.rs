@@ -130,6 +130,12 @@ counters! {
     closed_cleanly;
     /// Connections that ended without a Close frame from the peer.
     closed_abnormally;
+    /// Clients told at the end that the server goes away.
+    goodbyes_said;
+    /// Clients cut off at the end: they had not taken what there was for them, or not answered their goodbye, in time.
+    goodbyes_cut;
+    /// Times that this worker answered whether it still goes round.
+    checks_answered;
     /// Publications that found no home; always 0 unless there is a bug.
     publications_homeless;
     /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.

@@ -14,29 +14,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ending;
+mod notifier;
 mod renewal;
+mod watchdog;
 
 use crate::config::{Config, ConfigError, Rate, Rates};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
 use crate::net::certificates::Certificates;
-use crate::net::listener::listen;
+use crate::net::listener::{Listening, listen};
 use crate::protocol::Time;
-use crate::shard::mail::{Notice, Order};
+use crate::shard::mail::Notice;
 use crate::shard::{Place, Shard};
 use crate::worker::{Common, Listener, Worker};
+use ending::Ending;
 use mio::Waker;
+use notifier::Notifier;
 use renewal::Renewal;
+use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::env;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
+use watchdog::Watchdog;
 
 /// A running server. Dropping it does not end it: [`drain`](Server::drain) it and [`wait`](Server::wait).
 #[derive(Debug)]
@@ -45,8 +53,10 @@ pub struct Server {
     tls_addresses: Vec<SocketAddr>,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
+    ending: Ending,
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
+    threads: Arc<[JoinHandle<()>]>,
     notices: Receiver<Notice>,
 }
 
@@ -91,7 +101,7 @@ impl Server {
     ///
     /// # Errors
     /// If the configuration cannot be used, or the system refuses sockets or threads.
-    pub fn start(config: Config) -> Result<Server, ServerError> {
+    pub fn start(mut config: Config) -> Result<Server, ServerError> {
         config.check()?;
         let certificates = config.tls.clone().map(Certificates::read).transpose()?.map(Arc::new);
         let tls = match &certificates {
@@ -99,9 +109,12 @@ impl Server {
             None => None,
         };
         let listeners = listen(&config)?;
-        let mut addresses =
-            listeners[0].iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let tls_addresses = addresses.split_off(config.listen.len());
+        // Nobody holds a socket open for longer than the workers listen.
+        config.passed.clear();
+        let addresses = |tls: bool| -> io::Result<Vec<SocketAddr>> {
+            listeners[0].iter().filter(|one| one.tls == tls).map(|one| one.socket.local_addr()).collect()
+        };
+        let (addresses, tls_addresses) = (addresses(false)?, addresses(true)?);
         let common = Common {
             started: Instant::now(),
             handshake_timeout_ms: config.limits.handshake_timeout_ms,
@@ -112,11 +125,11 @@ impl Server {
             .into_iter()
             .enumerate()
             .map(|(number, sockets)| {
-                let listener = |(place, socket)| {
-                    let tls = if place < addresses.len() { None } else { tls.clone() };
-                    Listener { socket, tls }
+                let listener = |Listening { socket, tls: is_for_tls, is_shared }| {
+                    let tls = if is_for_tls { tls.clone() } else { None };
+                    Listener { socket, tls, is_shared }
                 };
-                let listeners = sockets.into_iter().enumerate().map(listener).collect();
+                let listeners = sockets.into_iter().map(listener).collect();
                 Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common)
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -124,19 +137,21 @@ impl Server {
         let mesh = Mesh::new(wakers, config.connections_max, config.memory_bytes_max)
             .with_connections_per_address_max(config.connections_per_address_max);
         let mesh = Arc::new(mesh);
+        let ending = Ending::new(mesh.clone(), &config);
         let (sender, notices) = mpsc::channel();
         let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
+        let mut threads = Vec::new();
         for (number, worker) in workers.into_iter().enumerate() {
             let id = ShardId(number as u16);
             let place = Place { id, shards, seed, config: config.clone() };
             let shard = Shard::new(place, counters[number].clone(), Time(0));
             let (mesh, end) = (mesh.clone(), End { id, notices: sender.clone(), notice: None });
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || end.report(worker.run(shard, mesh)))?;
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || end.report(worker.run(shard, mesh)))?);
         }
+        let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
-        Ok(Server { addresses, tls_addresses, renewal, mesh, counters, notices })
+        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, threads, notices })
     }
 
     /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
@@ -158,7 +173,7 @@ impl Server {
     /// is logged.
     pub fn reload_certificate(&self) {
         if let Some(renewal) = &self.renewal {
-            renewal.reload();
+            renewal.reload(|| ());
         }
     }
 
@@ -167,10 +182,10 @@ impl Server {
         Totals::of(self.counters.iter().map(Arc::as_ref))
     }
 
-    /// Starts an orderly end: no more connections, what was accepted for broadcast is delivered, everyone is told
-    /// 1001. [`wait`](Server::wait) for it.
+    /// Starts an orderly end: `/healthz` says so, after a while nobody comes in any more, what was accepted for broadcast
+    /// is delivered, and everyone is told goodbye, as [`Config::drain`] says. [`wait`](Server::wait) for it.
     pub fn drain(&self) {
-        drain(&self.mesh);
+        self.ending.begin("told to drain");
     }
 
     /// Waits until every worker has ended.
@@ -188,8 +203,21 @@ impl Server {
         Ok(self.totals())
     }
 
+    /// Begins to tell the service manager that we are alive, if it wants to know.
+    fn watch(&self, notifier: &Notifier) -> io::Result<()> {
+        let variable = |name| env::var(name).ok();
+        let (usec, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+        let Some(patience) = watchdog::patience(usec.as_deref(), pid.as_deref()) else { return Ok(()) };
+        let (mesh, counters) = (self.mesh.clone(), self.counters.clone());
+        let (threads, notifier) = (self.threads.clone(), notifier.clone());
+        Watchdog { mesh, counters, threads, notifier }.start(patience)
+    }
+
     /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the process at once, with the exit
     /// code of a process that died of it. SIGHUP has certificate and key read again.
+    ///
+    /// A service manager that asks for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told that the server is ready, reloads,
+    /// stops, and as long as every worker goes round its loop that it is alive.
     ///
     /// # Errors
     /// As for [`start`](Server::start) and [`wait`](Server::wait).
@@ -199,33 +227,41 @@ impl Server {
         let greeting = Greeting::of(&config);
         let server = Server::start(config)?;
         greeting.log(&server);
-        let (mesh, renewal) = (server.mesh.clone(), server.renewal.clone());
+        let notifier = Notifier::new(env::var_os("NOTIFY_SOCKET"));
+        server.watch(&notifier)?;
+        let ready =
+            move |notifier: &Notifier| notifier.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+        ready(&notifier);
+        let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
         thread::Builder::new().name("signals".into()).spawn(move || {
-            let mut is_draining = false;
             for signal in signals.forever() {
                 if signal == SIGHUP {
+                    notifier.tell_of_reload();
                     if let Some(renewal) = &renewal {
-                        renewal.reload();
+                        let notifier = notifier.clone();
+                        renewal.reload(move || ready(&notifier));
                     } else {
                         tracing::info!("SIGHUP: there is no certificate to be read again");
+                        ready(&notifier);
                     }
                     continue;
                 }
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-                if is_draining {
+                if !ending.begin(name) {
                     tracing::warn!("{name} again: ending at once");
                     std::process::exit(128 + signal);
                 }
-                is_draining = true;
-                tracing::info!(
-                    "{name}: delivering what was accepted, then closing {} connections",
-                    mesh.connections()
-                );
-                drain(&mesh);
+                let longest_usec = u32::try_from(ending.longest().as_micros()).unwrap_or(u32::MAX);
+                let status = NotifyState::Status("delivering what was accepted, and closing connections");
+                notifier.tell(&[NotifyState::Stopping, status, NotifyState::ExtendTimeoutUsec(longest_usec)]);
             }
         })?;
+        let ending = server.ending.clone();
         let totals = server.wait()?;
         tracing::info!(
+            drain_seconds = ending.seconds(),
+            told = totals.goodbyes_said,
+            cut = totals.goodbyes_cut,
             connections = totals.connections_accepted,
             messages = totals.messages_received,
             deliveries = totals.deliveries_queued,
@@ -233,12 +269,6 @@ impl Server {
             "ended"
         );
         Ok(totals)
-    }
-}
-
-fn drain(mesh: &Mesh<Waker>) {
-    for shard in 0..mesh.shards() {
-        mesh.order(ShardId(shard as u16), Order::Drain);
     }
 }
 
@@ -281,7 +311,6 @@ struct Greeting {
     /// What is limited only if that is asked for; empty if nothing is.
     floods: Vec<String>,
     deflate: String,
-    is_open_to_all: bool,
 }
 
 impl Greeting {
@@ -303,7 +332,7 @@ impl Greeting {
             },
             limits: format!(
                 "{} connections, {}, messages of {}, outbox of {}, handshake timeout {}, ping interval {}, idle timeout \
-                 {}, close timeout {}",
+                 {}, close timeout {}, goodbyes {}",
                 config.connections_max,
                 match config.memory_bytes_max {
                     0 => "any amount of memory".to_owned(),
@@ -315,12 +344,12 @@ impl Greeting {
                 seconds(limits.ping_interval_ms),
                 seconds(limits.idle_timeout_ms),
                 seconds(limits.close_timeout_ms),
+                match config.drain.spread_ms_max {
+                    0 => "at once".to_owned(),
+                    ms => format!("over up to {}", seconds(ms)),
+                },
             ),
             floods: floods(config),
-            is_open_to_all: [&config.listen, &config.listen_tls]
-                .into_iter()
-                .flatten()
-                .any(|address| !address.ip().is_loopback()),
         }
     }
 
@@ -339,7 +368,8 @@ impl Greeting {
             tracing::info!("limits against floods: {}", self.floods.join(", "));
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
-        if self.is_open_to_all {
+        let mut addresses = server.addresses().iter().chain(server.tls_addresses());
+        if addresses.any(|address| !address.ip().is_loopback()) {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
         }
     }

@@ -40,6 +40,9 @@ pub trait Sockets {
     /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
     fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr>;
 
+    /// Whether a listener's queue is another process's too, which takes what we leave in it.
+    fn is_shared(&self, listener: usize) -> bool;
+
     /// Stops listening.
     fn close_listeners(&mut self);
 
@@ -330,26 +333,31 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         for batch in self.post.batches.drain(..) {
             self.shard.collect(batch, self.now);
         }
-        let mut is_ordered_to_drain = false;
+        let mut ordered_spread_ms = None;
         for order in self.post.orders.drain(..) {
             match order {
-                Order::Drain => is_ordered_to_drain = true,
+                Order::Announce => self.shard.announce_drain(),
+                Order::Drain { spread_ms } => ordered_spread_ms = Some(spread_ms),
+                Order::Check => self.shard.counters().checks_answered.add(1),
             }
         }
-        if is_ordered_to_drain {
+        if let Some(spread_ms) = ordered_spread_ms {
             self.stop_listening();
+            self.shard.drain(spread_ms, self.now);
         }
     }
 
-    /// Takes what the listeners' queues hold, closes them, and lets the shard drain.
+    /// Takes what the listeners' queues hold, unless others do, and closes them.
     fn stop_listening(&mut self) {
         for listener in 0..self.sockets.listeners() {
+            if self.sockets.is_shared(listener) {
+                continue;
+            }
             while self.accept_some(listener) && self.accept_retry.is_none() && self.shard.may_turn_away() {}
         }
         self.pending.clear();
         self.accept_retry = None;
         self.sockets.close_listeners();
-        self.shard.drain(self.now);
     }
 
     /// Lets go of what is too much, if this shard holds most of it.

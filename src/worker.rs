@@ -42,6 +42,15 @@ pub(crate) struct Listener {
     pub(crate) socket: std::net::TcpListener,
     /// How TLS is spoken on its connections, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Its queue is another process's too.
+    pub(crate) is_shared: bool,
+}
+
+/// The same, registered.
+struct Door {
+    socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    is_shared: bool,
 }
 
 /// What all workers of a server have in common.
@@ -62,7 +71,7 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     poll: Poll,
     events: Events,
-    listeners: Vec<(TcpListener, Option<Arc<ServerConfig>>)>,
+    listeners: Vec<Door>,
     /// By the index of their clients' keys.
     transports: Vec<Option<Transport>>,
     /// Clients whose writes were short without their sockets being full: the next wait says that they have room, and
@@ -93,11 +102,13 @@ impl Worker {
     ) -> io::Result<(Worker, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let listeners =
-            listeners.into_iter().map(|Listener { socket, tls }| (TcpListener::from_std(socket), tls));
-        let mut listeners: Vec<_> = listeners.collect();
-        for (number, (listener, _)) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, listener_token(number), Interest::READABLE)?;
+        let door = |Listener { socket, tls, is_shared }| {
+            let socket = TcpListener::from_std(socket);
+            Door { socket, tls, is_shared }
+        };
+        let mut listeners: Vec<Door> = listeners.into_iter().map(door).collect();
+        for (number, door) in listeners.iter_mut().enumerate() {
+            poll.registry().register(&mut door.socket, listener_token(number), Interest::READABLE)?;
         }
         let worker = Worker {
             id,
@@ -247,10 +258,10 @@ impl Sockets for Worker {
     }
 
     fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
-        let Some((listener, tls)) = self.listeners.get(listener) else {
+        let Some(Door { socket, tls, .. }) = self.listeners.get(listener) else {
             return Err(ErrorKind::WouldBlock.into());
         };
-        let (stream, peer) = listener.accept()?;
+        let (stream, peer) = socket.accept()?;
         let mut transport = Transport::new(stream, tls.as_ref(), self.now.0)?;
         transport.register(self.poll.registry(), client_token(key))?;
         tracing::debug!(client = %Origin { shard: self.id, client: key }, %peer, "accepted");
@@ -260,6 +271,10 @@ impl Sockets for Worker {
         }
         self.transports[index] = Some(transport);
         Ok(peer.ip())
+    }
+
+    fn is_shared(&self, listener: usize) -> bool {
+        self.listeners.get(listener).is_some_and(|door| door.is_shared)
     }
 
     fn close_listeners(&mut self) {

@@ -8,6 +8,7 @@ mod closure;
 mod descriptors;
 mod escape;
 mod memory;
+mod passed;
 mod seconds;
 mod serve;
 

@@ -1,11 +1,13 @@
-//! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`].
+//! `fanwire serve`: arguments and `FANWIRE_*` variables → [`Config`] → [`Server::run`]. (The file is long because each option
+//! stands with what it says of itself.)
 
 use super::descriptors::{self, Descriptors};
-use super::{EXIT_USAGE, allocator, memory, seconds};
+use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    Config, ConfigError, DeflateConfig, OriginPolicy, PayloadPolicy, Rate, Rates, SlowConsumerRules, TlsFiles,
+    Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PassedListener, PayloadPolicy,
+    Rate, Rates, SlowConsumerRules, TlsFiles,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
@@ -27,6 +29,10 @@ pub(crate) struct ServeArguments {
     /// served side by side
     #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN_TLS", value_parser = address, value_delimiter = ',')]
     listen_tls: Vec<SocketAddr>,
+    /// Let another fanwire of the same user listen on the same addresses, if that is given this too: the one that takes
+    /// over
+    #[arg(long, env = "FANWIRE_REUSE_PORT", value_parser = BoolishValueParser::new())]
+    reuse_port: bool,
     /// Certificate for --listen-tls, PEM, with the chain behind it; read again on SIGHUP and when the file changes
     #[arg(long, value_name = "FILE", env = "FANWIRE_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -51,6 +57,16 @@ pub(crate) struct ServeArguments {
     /// Seconds that a closing handshake may take, and all of them at shutdown; 0: nobody waits
     #[arg(long, value_name = "SECONDS", env = "FANWIRE_CLOSE_TIMEOUT", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "5")]
     close_timeout: u32,
+    /// Seconds from SIGTERM until the listeners close, in which /healthz says 503 and all else goes on
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_DRAIN_DELAY", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "0")]
+    drain_delay: u32,
+    /// The most seconds over which clients are told goodbye at shutdown, so that they do not all come back at once; few
+    /// take less; 0: all at once
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_DRAIN_SECONDS", value_parser = seconds::parse, allow_negative_numbers = true, default_value = "10")]
+    drain_seconds: u32,
+    /// What clients are told at shutdown: 1001, the server goes away; 1012, it restarts
+    #[arg(long, value_enum, value_name = "CODE", env = "FANWIRE_DRAIN_CODE", default_value = "1001")]
+    drain_code: DrainCode,
     /// Connections at a time; one more gets 503 [default: what the limit of open files allows]
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
@@ -129,6 +145,16 @@ enum Payload {
     Chat,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DrainCode {
+    /// Going Away
+    #[value(name = "1001")]
+    GoingAway,
+    /// Service Restart
+    #[value(name = "1012")]
+    ServiceRestart,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnOff {
     On,
@@ -147,7 +173,8 @@ enum LogFormat {
 pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     allocator::give_memory_back();
     start_logging(arguments.log_format, arguments.verbose);
-    let result = config(arguments).map_err(ServerError::Config).and_then(Server::run);
+    let config = passed::take().and_then(|passed| config(arguments, passed));
+    let result = config.map_err(ServerError::Config).and_then(Server::run);
     match result {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -157,7 +184,7 @@ pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     }
 }
 
-fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
+fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Config, ConfigError> {
     let workers = match arguments.workers {
         Some(workers) => workers,
         None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
@@ -183,14 +210,16 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
         idle_timeout_ms: arguments.idle_timeout,
         close_timeout_ms: arguments.close_timeout,
     };
-    let listen = if arguments.listen.is_empty() && arguments.listen_tls.is_empty() {
-        Config::default().listen
-    } else {
-        arguments.listen
-    };
+    let is_told_where = !arguments.listen.is_empty() || !arguments.listen_tls.is_empty();
+    if is_told_where && !passed.is_empty() {
+        tracing::warn!("sockets were passed (LISTEN_FDS): --listen and --listen-tls are not used");
+    }
+    let listen = if is_told_where { arguments.listen } else { Config::default().listen };
     let config = Config {
         listen,
         listen_tls: arguments.listen_tls,
+        passed,
+        reuse_port: arguments.reuse_port,
         tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
         memory_bytes_max: arguments.memory_budget.unwrap_or_else(|| default_memory_budget(&limits)),
@@ -226,6 +255,14 @@ fn config(arguments: ServeArguments) -> Result<Config, ConfigError> {
             client_context_takeover: arguments.deflate_context_takeover,
         },
         slow_consumers: slow_consumers(&arguments.slow_consumer)?,
+        drain: DrainConfig {
+            delay_ms: arguments.drain_delay,
+            spread_ms_max: arguments.drain_seconds,
+            goodbye: match arguments.drain_code {
+                DrainCode::GoingAway => Goodbye::GoingAway,
+                DrainCode::ServiceRestart => Goodbye::ServiceRestart,
+            },
+        },
     };
     config.check()?;
     Ok(config)
@@ -352,7 +389,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         let arguments = ["fanwire"].iter().chain(arguments);
         let program = Program::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        config(program.arguments).map_err(|error| error.to_string())
+        config(program.arguments, Vec::new()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,27 +1,70 @@
-//! Listening sockets: one per address and worker, which share the port (`SO_REUSEPORT`).
+//! Listening sockets: one per address and worker, which share the port (`SO_REUSEPORT`). Of a socket that was passed to
+//! us there is but one queue, from which all workers take.
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, PassedListener};
 use crate::limits;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 
-/// Listens on each of the configured addresses with as many sockets as there are workers. The answer has a set for
-/// each worker, in the order of the addresses: first those in plaintext, then those for TLS.
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// The socket.
+    pub(crate) socket: TcpListener,
+    /// TLS is spoken on it.
+    pub(crate) tls: bool,
+    /// It was passed to us, and others may have it too.
+    pub(crate) is_shared: bool,
+}
+
+/// Listens on each of the configured addresses with as many sockets as there are workers, or on the sockets that were
+/// passed. The answer has a set for each worker, in the order of the addresses: first those in plaintext, then those for
+/// TLS.
 ///
 /// # Errors
-/// If an address is taken, by a second fanwire too, or is not this machine's.
-pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<TcpListener>>, ConfigError> {
-    let mut workers: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
-    let plain = config.listen.iter().map(|address| ("--listen", *address));
-    let tls = config.listen_tls.iter().map(|address| ("--listen-tls", *address));
-    for (option, address) in plain.chain(tls) {
-        let sockets = share(address, config).map_err(|error| explain(option, address, &error))?;
+/// If an address is taken, by a second fanwire too, or is not this machine's; or if what was passed does not listen.
+pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError> {
+    let mut workers: Vec<Vec<Listening>> = (0..config.workers).map(|_| Vec::new()).collect();
+    let mut hand_out = |sockets: Vec<TcpListener>, tls, is_shared| {
         for (worker, socket) in workers.iter_mut().zip(sockets) {
-            worker.push(socket);
+            worker.push(Listening { socket, tls, is_shared });
+        }
+    };
+    let (tls, plain): (Vec<_>, Vec<_>) = config.passed.iter().partition(|passed| passed.tls);
+    for passed in plain.into_iter().chain(tls) {
+        hand_out(clones(passed, config)?, passed.tls, true);
+    }
+    if config.passed.is_empty() {
+        let plain = config.listen.iter().map(|address| ("--listen", *address, false));
+        let tls = config.listen_tls.iter().map(|address| ("--listen-tls", *address, true));
+        for (option, address, tls) in plain.chain(tls) {
+            let sockets = share(address, config).map_err(|error| explain(option, address, &error))?;
+            hand_out(sockets, tls, false);
         }
     }
     Ok(workers)
+}
+
+/// A socket that was passed, once for each worker.
+fn clones(passed: &PassedListener, config: &Config) -> Result<Vec<TcpListener>, ConfigError> {
+    let fix = "pass sockets that listen, of TCP: ListenStream= with a port in the .socket unit";
+    let wrong = |problem: String| ConfigError::new("LISTEN_FDS", problem, fix);
+    let socket = SockRef::from(&*passed.socket);
+    let address =
+        passed.socket.local_addr().map_err(|error| wrong(format!("passes no socket of TCP: {error}")))?;
+    // Elsewhere it shows when nobody can be accepted.
+    #[cfg(target_os = "linux")]
+    if !matches!(socket.is_listener(), Ok(true)) {
+        return Err(wrong(format!("passes a socket that does not listen, at {address}")));
+    }
+    tracing::debug!(%address, "passed");
+    let clones = || -> io::Result<Vec<TcpListener>> {
+        socket.set_nonblocking(true)?;
+        set_inherited(&socket, config)?;
+        (0..config.workers).map(|_| passed.socket.try_clone()).collect()
+    };
+    clones().map_err(|error| wrong(format!("passes a socket that cannot be used: {error}")))
 }
 
 /// Sockets that listen on one address, one per worker.
@@ -29,6 +72,9 @@ fn share(address: SocketAddr, config: &Config) -> io::Result<Vec<TcpListener>> {
     // The first is bound before it shares its port, so that someone else's port is an error even if it is shared:
     // with SO_REUSEPORT from the beginning, a second server by accident would take half of the clients.
     let first = socket(address, config)?;
+    if config.reuse_port {
+        first.set_reuse_port(true)?;
+    }
     first.bind(&address.into())?;
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
@@ -47,24 +93,29 @@ fn share(address: SocketAddr, config: &Config) -> io::Result<Vec<TcpListener>> {
     Ok(sockets.into_iter().map(TcpListener::from).collect())
 }
 
-/// A socket with the options that connections inherit from their listener.
+/// A socket to listen with.
 fn socket(address: SocketAddr, config: &Config) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     // Connections of a former server that linger in TIME_WAIT do not keep the port.
     socket.set_reuse_address(true)?;
+    set_inherited(&socket, config)?;
+    Ok(socket)
+}
+
+/// Sets the options that connections inherit from their listener.
+fn set_inherited(socket: &Socket, config: &Config) -> io::Result<()> {
     // A turn's frames leave in one write: nothing is gained by waiting for more.
     socket.set_tcp_nodelay(true)?;
-    if let Some(bytes) = config.send_buffer_bytes {
-        socket.set_send_buffer_size(bytes)?;
-    }
-    Ok(socket)
+    config.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))
 }
 
 fn explain(option: &'static str, address: SocketAddr, error: &io::Error) -> ConfigError {
     let (problem, fix) = match error.kind() {
         ErrorKind::AddrInUse => (
             format!("{address} is taken"),
-            "stop the server that listens there (another fanwire?), or choose another port".to_owned(),
+            "stop the server that listens there (another fanwire?), or choose another port; for a server that is to \
+             take over, start both with --reuse-port"
+                .to_owned(),
         ),
         ErrorKind::AddrNotAvailable => (
             format!("{address} is not an address of this machine"),
@@ -92,7 +143,7 @@ mod tests {
     fn workers_share_one_port() {
         let workers = listen(&config(3, 0)).expect("a free port");
         let ports: Vec<u16> =
-            workers.iter().map(|sockets| sockets[0].local_addr().expect("bound").port()).collect();
+            workers.iter().map(|sockets| sockets[0].socket.local_addr().expect("bound").port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
     }
@@ -101,7 +152,7 @@ mod tests {
     fn a_port_that_is_taken_is_an_error_although_both_servers_share_theirs_among_workers() {
         for (first, second) in [(2, 2), (1, 2), (2, 1), (1, 1)] {
             let workers = listen(&config(first, 0)).expect("a free port");
-            let port = workers[0][0].local_addr().expect("bound").port();
+            let port = workers[0][0].socket.local_addr().expect("bound").port();
             let error = listen(&config(second, port)).expect_err("the port is taken");
             assert_eq!(error.option, "--listen");
             assert!(error.to_string().contains("is taken"), "{error}");
@@ -118,10 +169,63 @@ mod tests {
     #[test]
     fn connections_inherit_nodelay_from_their_listener() {
         let workers = listen(&config(1, 0)).expect("a free port");
-        let listener = &workers[0][0];
+        let listener = &workers[0][0].socket;
         listener.set_nonblocking(false).expect("a socket");
         let _peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
         let (accepted, _) = listener.accept().expect("it was connected to");
         assert!(accepted.nodelay().expect("a socket"));
+    }
+
+    fn port(sets: &[Vec<Listening>]) -> u16 {
+        sets[0][0].socket.local_addr().expect("bound").port()
+    }
+
+    #[test]
+    fn two_servers_share_a_port_if_both_say_so() {
+        let sharing = |workers, port| Config { reuse_port: true, ..config(workers, port) };
+        for (first, second) in [(1, 1), (2, 3)] {
+            let workers = listen(&sharing(first, 0)).expect("a free port");
+            let others = listen(&sharing(second, port(&workers))).expect("it may be shared");
+            assert_eq!(port(&others), port(&workers));
+            let error = listen(&config(second, port(&workers))).expect_err("this one does not say so");
+            assert!(error.to_string().contains("--reuse-port"), "{error}");
+        }
+        let workers = listen(&config(1, 0)).expect("a free port");
+        listen(&sharing(1, port(&workers))).expect_err("that one did not say so");
+    }
+
+    fn passing(socket: TcpListener, workers: usize) -> Config {
+        let passed = vec![PassedListener { socket: socket.into(), tls: false }];
+        Config { passed, ..config(workers, 0) }
+    }
+
+    #[test]
+    fn a_socket_that_was_passed_is_every_workers_and_no_address_is_listened_on() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("bound");
+        let workers = listen(&passing(socket, 3)).expect("it listens");
+        assert_eq!(workers.len(), 3);
+        for sockets in &workers {
+            let [only] = &sockets[..] else { panic!("{sockets:?}") };
+            assert_eq!(only.socket.local_addr().expect("bound"), address);
+            assert!(only.is_shared && !only.tls);
+        }
+        let _peer = TcpStream::connect(address).expect("it listens");
+        let accept = |worker: usize| workers[worker].first().expect("one").socket.accept();
+        let (accepted, _) = accept(1).expect("any worker takes it");
+        assert!(accepted.nodelay().expect("a socket"));
+        assert_eq!(accept(0).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_socket_that_does_not_listen_is_an_error_that_names_the_fix() {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let error = listen(&passing(bound.into(), 1)).expect_err("nobody called listen");
+        assert_eq!(error.option, "LISTEN_FDS");
+        assert!(
+            error.to_string().contains("does not listen") && error.fix.contains("ListenStream="),
+            "{error}"
+        );
     }
 }

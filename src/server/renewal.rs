@@ -19,8 +19,11 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 #[derive(Clone, Debug)]
 pub(super) struct Renewal {
     certificates: Arc<Certificates>,
-    reloads: Sender<()>,
+    reloads: Sender<Afterwards>,
 }
+
+/// What is to be done when they have been read again, for better or worse.
+type Afterwards = Box<dyn FnOnce() + Send>;
 
 impl Renewal {
     /// Begins to look after `certificates`, and says when the one in use ends.
@@ -39,10 +42,10 @@ impl Renewal {
         &self.certificates
     }
 
-    /// Has them read again, without waiting for it.
-    pub(super) fn reload(&self) {
+    /// Has them read again, without waiting for it, and something done afterwards.
+    pub(super) fn reload(&self, afterwards: impl FnOnce() + Send + 'static) {
         // It fails only if the thread has panicked, and then nobody reads.
-        let _ = self.reloads.send(());
+        let _ = self.reloads.send(Box::new(afterwards));
     }
 }
 
@@ -89,13 +92,14 @@ impl Watch {
         watch
     }
 
-    fn run(mut self, wishes: &Receiver<()>) {
+    fn run(mut self, wishes: &Receiver<Afterwards>) {
         loop {
             match wishes.recv_timeout(Duration::from_millis(limits::CERTIFICATE_LOOK_MS)) {
-                Ok(()) => {
+                Ok(afterwards) => {
                     tracing::info!("told to read the certificate again");
                     self.seen = self.look();
                     self.reload();
+                    afterwards();
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let seen = self.look();

@@ -27,8 +27,6 @@ pub(super) struct Client {
     pub deflate: Option<Deflate>,
     /// It asked not to get its own publications back.
     pub without_own: bool,
-    /// It asked to be told what it loses by being slow.
-    pub wants_gaps: bool,
     /// What is known about bytes it sent that were not read.
     pub inbox: Inbox,
     /// What it may send for the time being; absent if no rate is limited.
@@ -67,7 +65,6 @@ impl Client {
             dialect: Dialect::Relay,
             deflate: None,
             without_own: false,
-            wants_gaps: false,
             inbox: Inbox::default(),
             allowance: None,
             turned_away: false,

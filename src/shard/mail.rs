@@ -83,23 +83,40 @@ pub enum Mail {
         segment: Segment,
     },
     /// To every shard, at shutdown.
-    Barrier(Barrier),
+    Barrier(Round, Barrier),
 }
 
-/// What has come to an end on the posting shard; nothing of its kind follows.
+/// What of the posting shard's mail is behind the receiver once the barrier is: all of this kind that belongs to the
+/// [`Round`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Barrier {
-    /// No publication will come from it any more.
+    /// Its publications.
     Publications,
-    /// No segment will come from its homes any more.
+    /// The segments of its homes.
     Segments,
+}
+
+/// Which part of what is published a drain makes sure of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// What was accepted before the drain. More may follow.
+    Accepted,
+    /// All there is. Nothing follows.
+    Last,
 }
 
 /// What the server tells a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// Say in `/healthz` that the end is near. All else goes on.
+    Announce,
     /// Deliver what was accepted, say goodbye to everyone, finish.
-    Drain,
+    Drain {
+        /// Milliseconds over which goodbyes are spread; 0 is at once.
+        spread_ms: u32,
+    },
+    /// Count that the loop still goes round.
+    Check,
 }
 
 /// What a shard's worker tells the server.
@@ -125,7 +142,7 @@ mod tests {
         let mut batch = Batch::new(ShardId(0));
         assert_eq!(batch.bytes(), 0);
         batch.payloads.extend([0; 10]);
-        batch.mail.push(Mail::Barrier(Barrier::Publications));
+        batch.mail.push(Mail::Barrier(Round::Last, Barrier::Publications));
         assert_eq!(batch.bytes(), size_of::<Mail>() + 10);
         batch.mail.push(Mail::Segment { local: 0, nonce: 0, segment });
         assert_eq!(batch.bytes(), 2 * size_of::<Mail>() + 10 + 100 + 3 * size_of::<Mark>());

@@ -39,7 +39,7 @@ impl Shard {
                     self.publish(home, origin, kind, payload);
                 }
                 Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment),
-                Mail::Barrier(barrier) => self.drain.pass(barrier),
+                Mail::Barrier(round, barrier) => self.drain.pass(round, barrier),
             }
         }
     }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `room_to_read` (`allowance.rs`) |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
-//! | *expire*, *reap*, the drain | `closing.rs` | `expire`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
+//! | *expire*, *reap*, the drain | `closing.rs`, `goodbyes.rs` | `expire`, `announce_drain`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
 //! | *relieve* | `shedding.rs` | `shed` | `held` |
 //! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
 //!
@@ -19,6 +19,7 @@ mod client;
 mod clients;
 mod closing;
 mod deadlines;
+mod goodbyes;
 pub mod mail;
 mod mailing;
 mod outbox;
@@ -175,7 +176,7 @@ impl Shard {
             || self.laps.is_going_on()
             || !self.finished.is_empty()
             || !self.dying.is_empty()
-            || (may_read && !self.readable.is_empty() && self.drain.lets_read())
+            || (may_read && !self.readable.is_empty())
     }
 
     /// Copies what the registry knows into the gauges; once a turn.
@@ -209,6 +210,11 @@ impl Shard {
     pub fn held_input(&self) -> impl Iterator<Item = (ClientKey, usize)> {
         let held = self.clients.iter().map(|(key, client)| (key, client.connection.held_input_bytes()));
         held.filter(|(_, bytes)| *bytes > 0)
+    }
+
+    /// Clients that are in a channel. It looks at every client: for tests.
+    pub fn subscribed(&self) -> impl Iterator<Item = ClientKey> {
+        self.clients.iter().filter(|(_, client)| client.membership.is_some()).map(|(key, _)| key)
     }
 
     /// Counts anew what a client holds, after anything that may have changed it.

@@ -53,6 +53,8 @@ pub(super) struct Outbox {
     sealed: bool,
     /// The client stands among those to be written.
     pub listed: bool,
+    /// The client asked to be told what it loses by being slow.
+    pub wants_gaps: bool,
 }
 
 /// A client's own bytes. Boxed, because most clients have none most of the time, and reused by the shard.
@@ -222,7 +224,6 @@ impl Outbox {
         (log, cursor): (&mut Log, &mut LogPosition),
         without: Option<ClientKey>,
         to: LogPosition,
-        wants_gaps: bool,
     ) -> Loss {
         if to <= *cursor {
             return Loss::default();
@@ -244,7 +245,7 @@ impl Outbox {
         }
         let loss = log.loss(*cursor, to, without);
         *cursor = log.advance(*cursor, to);
-        if wants_gaps && loss.messages > 0 {
+        if self.wants_gaps && loss.messages > 0 {
             self.own.get_or_insert_default().gap += loss;
         }
         loss
@@ -396,7 +397,8 @@ mod tests {
         fn new() -> Desk {
             let mut log = Log::new();
             let cursor = log.join();
-            Desk { log, cursor, outbox: Outbox::default(), without: None }
+            let outbox = Outbox { wants_gaps: true, ..Outbox::default() };
+            Desk { log, cursor, outbox, without: None }
         }
 
         /// Appends an unmasked text frame for each word.
@@ -421,7 +423,7 @@ mod tests {
         }
 
         fn jump(&mut self, to: LogPosition) -> Loss {
-            self.outbox.jump((&mut self.log, &mut self.cursor), self.without, to, true)
+            self.outbox.jump((&mut self.log, &mut self.cursor), self.without, to)
         }
 
         fn push(&mut self, bytes: &str) {
@@ -690,9 +692,10 @@ mod tests {
     #[test]
     fn who_does_not_ask_for_gaps_gets_no_notice() {
         let mut desk = Desk::new();
+        desk.outbox.wants_gaps = false;
         desk.publish(&[("a", BOB), ("b", BOB)]);
         let to = desk.log.newest_without(desk.cursor, None);
-        let loss = desk.outbox.jump((&mut desk.log, &mut desk.cursor), None, to, false);
+        let loss = desk.jump(to);
         assert_eq!(loss, Loss { messages: 1, bytes: 3 });
         assert!(!desk.outbox.announce_gap() && desk.outbox.own.is_none());
         assert_eq!(desk.write_rest(), b"\x81\x01b");

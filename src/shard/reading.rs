@@ -102,15 +102,13 @@ impl Shard {
         self.readable.len()
     }
 
-    /// The next socket to be read once. A client that is paused is passed over: it is listed again when it goes on.
+    /// The next socket to be read once. A client that is paused is passed over: it is listed again when it goes on. So is
+    /// one that is open when nothing is accepted any more: what it says comes too late.
     pub fn next_to_read(&mut self) -> Option<ClientKey> {
-        if !self.drain.lets_read() {
-            return None;
-        }
         while let Some(key) = self.readable.pop_front() {
             if let Some(client) = self.clients.get_mut(key) {
                 client.inbox.listed = false;
-                let is_to_leave = self.drain.is_leaving() && client.connection.is_open();
+                let is_to_leave = client.connection.is_open() && !self.drain.lets_publish();
                 if !client.dying && !client.is_paused() && !is_to_leave {
                     return Some(key);
                 }
@@ -276,7 +274,7 @@ impl Shard {
     fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.deflate = agree(&request.deflate_offers, &self.place.config.deflate);
-        match route(request, &self.place.config) {
+        match route(request, self.drain.phase(), &self.place.config) {
             Route::Respond(response) => {
                 if let Some(closure) = client.connection.respond(&response, now, replies) {
                     self.note_closure(key, &closure);
@@ -290,7 +288,7 @@ impl Shard {
             Route::Relay { channel, without_own, wants_gaps } => {
                 client.dialect = Dialect::Relay;
                 client.without_own = without_own;
-                client.wants_gaps = wants_gaps;
+                client.outbox.wants_gaps = wants_gaps;
                 let rendering = rendering_for(client.deflate);
                 if let Some(local) = self.find_or_await(&channel, rendering, key) {
                     let held = self.admit(key, local, now, replies);

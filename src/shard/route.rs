@@ -23,11 +23,25 @@ pub(super) enum Route {
     Echo,
 }
 
+/// How near a shard is to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none in sight.
+    Serving,
+    /// It is announced, to whom `/healthz` tells it. All else goes on.
+    Announced,
+    /// Nobody comes in any more.
+    Draining,
+}
+
 /// The channel of `/ws` itself.
 const LOBBY: &str = "lobby";
 
 /// Decides what `request` gets.
-pub(super) fn route(request: &Request, config: &Config) -> Route {
+pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
+    if phase == Phase::Draining && &*request.path != "/healthz" {
+        return Route::Respond(shutting_down());
+    }
     let relay = match &*request.path {
         "/ws" => Some(LOBBY),
         path => path.strip_prefix("/ws/"),
@@ -53,12 +67,21 @@ pub(super) fn route(request: &Request, config: &Config) -> Route {
                 .with_header("Allow", "GET, HEAD"),
         ),
         ("/", _) => Route::Respond(chat_page()),
+        ("/healthz", _) if phase != Phase::Serving => {
+            Route::Respond(Response::text(Status::SERVICE_UNAVAILABLE, "draining\n"))
+        }
         ("/healthz", _) => Route::Respond(Response::text(Status::OK, "ok\n")),
         _ => Route::Respond(Response::text(
             Status::NOT_FOUND,
             "nothing here: the chat page is at /, WebSockets are at /ws and /ws/<channel>\n",
         )),
     }
+}
+
+/// What a request gets that comes too late.
+pub(super) fn shutting_down() -> Response {
+    Response::text(Status::SERVICE_UNAVAILABLE, "the server is shutting down\n")
+        .with_header("Retry-After", "1")
 }
 
 fn chat_page() -> Response {
@@ -130,14 +153,14 @@ mod tests {
     }
 
     fn status(request: &Request, config: &Config) -> Status {
-        match route(request, config) {
+        match route(request, Phase::Serving, config) {
             Route::Respond(response) => response.status,
             Route::Relay { .. } | Route::Echo => Status::SWITCHING_PROTOCOLS,
         }
     }
 
     fn channel(path: &str) -> Option<String> {
-        match route(&request(path), &Config::default()) {
+        match route(&request(path), Phase::Serving, &Config::default()) {
             Route::Relay { channel, .. } => Some(channel.to_string()),
             _ => None,
         }
@@ -159,7 +182,10 @@ mod tests {
     fn the_sender_is_left_out_only_if_the_query_says_echo_off() {
         let without_own = |query: Option<&str>| {
             let request = Request { query: query.map(Into::into), ..request("/ws") };
-            matches!(route(&request, &Config::default()), Route::Relay { without_own: true, .. })
+            matches!(
+                route(&request, Phase::Serving, &Config::default()),
+                Route::Relay { without_own: true, .. }
+            )
         };
         assert!(without_own(Some("echo=off")));
         assert!(without_own(Some("a=b&echo=off")));
@@ -171,7 +197,10 @@ mod tests {
     fn who_is_slow_is_told_of_gaps_only_if_the_query_says_gaps_on() {
         let wants_gaps = |query: Option<&str>| {
             let request = Request { query: query.map(Into::into), ..request("/ws") };
-            matches!(route(&request, &Config::default()), Route::Relay { wants_gaps: true, .. })
+            matches!(
+                route(&request, Phase::Serving, &Config::default()),
+                Route::Relay { wants_gaps: true, .. }
+            )
         };
         assert!(wants_gaps(Some("gaps=on")));
         assert!(wants_gaps(Some("echo=off&gaps=on")));
@@ -182,7 +211,7 @@ mod tests {
     #[test]
     fn echo_exists_only_if_it_was_asked_for() {
         let config = Config { echo: true, ..Config::default() };
-        assert_eq!(route(&request("/echo"), &config), Route::Echo);
+        assert_eq!(route(&request("/echo"), Phase::Serving, &config), Route::Echo);
         assert_eq!(status(&request("/echo"), &Config::default()), Status::NOT_FOUND);
     }
 
@@ -193,6 +222,24 @@ mod tests {
         let post = Request { method: Method::Other, ..plain };
         assert_eq!(status(&post, &Config::default()), Status::METHOD_NOT_ALLOWED);
         assert_eq!(status(&Request { path: "/nope".into(), ..post }, &Config::default()), Status::NOT_FOUND);
+    }
+
+    #[test]
+    fn health_is_503_once_the_end_is_announced_and_nobody_comes_in_once_it_has_begun() {
+        let plain = |path| Request { upgrade: Err(HandshakeError::ALL[0]), ..request(path) };
+        let answer = |request: &Request, phase| match route(request, phase, &Config::default()) {
+            Route::Respond(response) => (response.status, response.body),
+            Route::Relay { .. } | Route::Echo => (Status::SWITCHING_PROTOCOLS, b"".into()),
+        };
+        let draining = || (Status::SERVICE_UNAVAILABLE, b"draining\n".as_slice().into());
+        let too_late = (Status::SERVICE_UNAVAILABLE, b"the server is shutting down\n".as_slice().into());
+        assert_eq!(answer(&plain("/healthz"), Phase::Serving).0, Status::OK);
+        assert_eq!(answer(&plain("/healthz"), Phase::Announced), draining());
+        assert_eq!(answer(&plain("/healthz"), Phase::Draining), draining());
+        assert_eq!(answer(&request("/ws"), Phase::Announced).0, Status::SWITCHING_PROTOCOLS);
+        assert_eq!(answer(&request("/ws"), Phase::Draining), too_late);
+        assert_eq!(answer(&plain("/"), Phase::Announced).0, Status::OK);
+        assert_eq!(answer(&plain("/"), Phase::Draining), too_late);
     }
 
     fn from_origin(origin: &str, host: &str, origins: OriginPolicy) -> Status {

@@ -6,6 +6,7 @@
 use super::Shard;
 use super::client::Client;
 use super::mail::Mail;
+use super::route::Phase;
 use crate::hub::{
     Channel, ChannelName, ClientKey, HomeKey, Interest, Listener, Membership, Rendering, ShardId, home_of,
 };
@@ -69,7 +70,7 @@ impl Shard {
     ///
     /// Not in a drain: what such a client said behind its request would come after our barrier. It is told 503.
     pub(super) fn confirm(&mut self, local: u32, nonce: u32, home: HomeKey, now: Time) {
-        if !self.drain.is_serving() {
+        if self.drain.phase() == Phase::Draining {
             return;
         }
         let Some(channel) = self.subscriptions.addressed(local, nonce) else { return };

@@ -224,7 +224,7 @@ impl Shard {
         };
         self.laps.visits_left = self.laps.visits_left.saturating_sub(limits::VISITS_PER_JUMP - 1);
         let retained = log.retained();
-        let loss = client.outbox.jump((log, cursor), without, to, client.wants_gaps);
+        let loss = client.outbox.jump((log, cursor), without, to);
         self.retained.logs -= retained - channel.log.retained();
         dropped.add(loss.messages);
         self.counters.slow_consumer_bytes_dropped.add(loss.bytes);
@@ -272,6 +272,7 @@ impl Shard {
             self.own_bytes_gone(key, spare);
         }
         self.recount(key);
+        self.say_due_goodbye(key, now);
         let Some(client) = self.clients.get(key) else { return };
         if client.outbox.blocked {
             return;

@@ -1,8 +1,11 @@
-//! The orderly end: what was accepted is delivered, everyone is told 1001, the process exits 0.
+//! The orderly end: what was accepted is delivered, everyone is told goodbye, all at once or one after the other, the
+//! process exits 0. (The file is long because both ways have to keep the same promises.)
 
-use crate::client::{Client, PATIENCE, Raw, Response, assert_closed, masked};
+use crate::client::{Client, PATIENCE, Raw, Received, Response, assert_closed, masked};
 use crate::process::{Process, fanwire};
 use crate::running::Running;
+use fanwire::config::Goodbye;
+use fanwire::limits;
 use fanwire::protocol::{CloseCode, Closure};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -100,6 +103,160 @@ fn a_peer_that_answers_late_is_waited_for() {
     assert_eq!(late.read_to_end(), b"");
     drop(late);
     assert_eq!(server.wait().closed_cleanly, 1);
+}
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn health_is_503_for_the_delay_in_which_clients_still_come_and_talk() {
+    let server = Running::start(2, |config| {
+        config.drain.delay_ms = 1_500;
+        config.drain.goodbye = Goodbye::ServiceRestart;
+    });
+    assert_eq!(server.http(HEALTH).status, 200);
+    let mut ann = server.client("/ws");
+    let started = Instant::now();
+    server.drain();
+    let health = server.http(HEALTH);
+    assert_eq!((health.status, health.body.as_str()), (503, "draining\n"));
+    let mut bob = server.client("/ws");
+    bob.send("am I late?");
+    assert_eq!([ann.text(), bob.text()], ["am I late?", "am I late?"]);
+    assert_eq!(server.http("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    assert!(started.elapsed() < Duration::from_millis(1_500), "the machine is too slow for this test");
+    for client in [ann, bob] {
+        assert_closed(&client.closure(), CloseCode::SERVICE_RESTART, "the server is restarting");
+    }
+    assert!(started.elapsed() >= Duration::from_millis(1_500));
+    let address = server.address;
+    server.wait();
+    assert_eq!(TcpStream::connect(address).expect_err("nobody listens").kind(), ErrorKind::ConnectionRefused);
+}
+
+/// As many clients as make a spread of so many milliseconds.
+fn clients_for(spread_ms: u32) -> usize {
+    let clients = spread_ms as usize * limits::GOODBYES_PER_SECOND as usize / 1000;
+    assert_eq!(limits::drain_spread_ms(clients, spread_ms), spread_ms);
+    clients
+}
+
+#[test]
+fn goodbyes_are_spread_and_who_is_left_hears_and_publishes_meanwhile() {
+    const SPREAD_MS: u32 = 1_600;
+    const BEFORE: usize = 50;
+    let server = Running::start(2, |config| {
+        config.drain.spread_ms_max = SPREAD_MS;
+        config.drain.goodbye = Goodbye::ServiceRestart;
+        // Nobody is cut off because this machine is busy.
+        config.limits.close_timeout_ms = 30_000;
+    });
+    let mut clients: Vec<Client> = (0..clients_for(SPREAD_MS)).map(|_| server.client("/ws")).collect();
+    clients[0].send_all((0..BEFORE).map(|number| format!("before {number}")));
+    server.until("they are accepted", |totals| totals.messages_received == BEFORE as u64);
+    let started = Instant::now();
+    server.drain();
+    let mut ends: Vec<(Duration, Vec<String>)> = thread::scope(|scope| {
+        let end = |(number, mut client): (usize, Client)| {
+            scope.spawn(move || {
+                let mut texts = Vec::new();
+                let closure = loop {
+                    match client.receive() {
+                        Received::Text(text) => texts.push(text),
+                        Received::Closed(closure) => break closure,
+                        other @ Received::Binary(_) => panic!("{other:?}"),
+                    }
+                    // A few go on with the conversation for as long as they may.
+                    if number < 8 && texts.len() >= BEFORE {
+                        client.try_send(&format!("{number} after {}", texts.len()));
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                };
+                assert_closed(&closure, CloseCode::SERVICE_RESTART, "the server is restarting");
+                (started.elapsed(), texts)
+            })
+        };
+        let threads: Vec<_> = clients.into_iter().enumerate().map(end).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ended well")).collect()
+    });
+    let totals = server.wait();
+    assert_eq!((totals.goodbyes_said, totals.goodbyes_cut), (ends.len() as u64, 0));
+    ends.sort();
+    // Nothing that was accepted before is missed by anyone, and nobody has heard anything but the one order.
+    let longest = ends.iter().map(|(_, texts)| texts).max_by_key(|texts| texts.len()).expect("many").clone();
+    for (_, texts) in &ends {
+        assert!(texts.iter().take(BEFORE).cloned().eq((0..BEFORE).map(|number| format!("before {number}"))));
+        assert!(texts.len() >= BEFORE && longest.starts_with(texts), "{} texts", texts.len());
+    }
+    let [first, last] = [&ends[0], &ends[ends.len() - 1]];
+    assert!(last.1.len() > first.1.len() + 10, "who stayed has heard more: {} texts", last.1.len());
+    assert!(
+        last.0 > first.0 + Duration::from_millis(u64::from(SPREAD_MS) / 2),
+        "{:?} to {:?}",
+        first.0,
+        last.0
+    );
+    for (from, _) in &ends {
+        let window = *from..*from + Duration::from_millis(100);
+        let within = ends.iter().filter(|(at, _)| window.contains(at)).count();
+        assert!(within * 3 <= ends.len(), "{within} of {} from {from:?} on", ends.len());
+    }
+}
+
+#[test]
+fn who_is_in_its_handshake_gets_503_at_once_however_long_goodbyes_take() {
+    let server = Running::start(2, |config| config.drain.spread_ms_max = 60_000);
+    let clients: Vec<Client> = (0..50).map(|_| server.client("/ws")).collect();
+    let mut half = server.raw();
+    half.send("GET /ws HTTP/1.1\r\nHost:");
+    server.until("it is accepted", |totals| totals.connections_open == 51);
+    server.drain();
+    let response = Response::read(&mut half);
+    assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
+    // A drain ends with the last client, and not when its time is over.
+    let started = Instant::now();
+    for client in clients {
+        assert_told_1001(&client.closure());
+    }
+    server.wait();
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
+#[test]
+fn who_leaves_by_itself_is_not_waited_for() {
+    let server = Running::start(2, |config| config.drain.spread_ms_max = 600_000);
+    // For 20 s of goodbyes.
+    let clients: Vec<Client> = (0..clients_for(20_000)).map(|_| server.client("/ws")).collect();
+    let started = Instant::now();
+    server.drain();
+    drop(clients);
+    server.wait();
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+}
+
+#[test]
+fn who_never_reads_is_cut_off_after_the_last_goodbye_and_counted() {
+    let server = Running::start(2, |config| {
+        config.drain.spread_ms_max = 400;
+        config.limits.close_timeout_ms = 300;
+        config.limits.outbox_bytes_max = 64 << 20;
+    });
+    let lazy = Client::with_receive_buffer(server.address, "/ws", 8 << 10);
+    let mut publisher = server.client("/ws");
+    let others: Vec<Client> = (0..clients_for(400) - 2).map(|_| server.client("/ws/quiet")).collect();
+    // More than the kernels hold.
+    for _ in 0..12 {
+        publisher.send(&"x".repeat(1 << 20));
+        publisher.text();
+    }
+    let started = Instant::now();
+    server.drain();
+    for client in others.into_iter().chain([publisher]) {
+        assert_told_1001(&client.closure());
+    }
+    let totals = server.wait();
+    assert!(started.elapsed() >= Duration::from_millis(700), "{:?}", started.elapsed());
+    assert_eq!((totals.goodbyes_said, totals.goodbyes_cut), (clients_for(400) as u64 - 1, 1));
+    drop(lazy);
 }
 
 /// Clients of one worker, more than are written in one turn, and messages that are still to be delivered to them.
@@ -211,15 +368,15 @@ fn converse(mut client: Client, name: usize, loaded: &Barrier) -> Heard {
             sent += 1;
         }
         match client.receive() {
-            crate::client::Received::Text(text) => {
+            Received::Text(text) => {
                 own_heard += usize::from(text.starts_with(&own_prefix));
                 all.push(text);
                 if all.len() == 500 {
                     loaded.wait();
                 }
             }
-            crate::client::Received::Closed(closure) => break closure,
-            other @ crate::client::Received::Binary(_) => panic!("{other:?}"),
+            Received::Closed(closure) => break closure,
+            other @ Received::Binary(_) => panic!("{other:?}"),
         }
     };
     let own = all.iter().filter(|text| text.starts_with(&own_prefix)).cloned().collect();
@@ -272,12 +429,25 @@ fn sigterm_under_load_delivers_what_was_accepted_to_all_and_exits_0() {
 }
 
 #[test]
-fn sigint_ends_it_as_well() {
-    let (process, address) = Process::serve(&["--workers", "2"]);
-    let client = Client::connect(address, "/ws");
-    process.signal("INT");
-    assert_told_1001(&client.closure());
-    assert_eq!(process.end().0, Some(0));
+fn few_clients_do_not_wait_for_their_goodbye_and_the_log_says_how_it_went() {
+    for (signal, code) in [("INT", CloseCode::GOING_AWAY), ("TERM", CloseCode::SERVICE_RESTART)] {
+        let number = code.number().to_string();
+        let (mut process, address) =
+            Process::serve(&["--workers", "2", "--drain-seconds", "600", "--drain-code", &number]);
+        let clients = [0, 1].map(|_| Client::connect(address, "/ws"));
+        let started = Instant::now();
+        process.signal(signal);
+        for client in clients {
+            assert_closed(&client.closure(), code, "the server is");
+        }
+        let begun = process.line(&format!("SIG{signal}: delivering what was accepted"));
+        assert!(begun.contains(&format!("closing 2 connections with {number}, at once")), "{begun}");
+        let ended = process.line("ended");
+        assert!(ended.contains("told=2") && ended.contains("cut=0"), "{ended}");
+        assert!(ended.contains("drain_seconds=0."), "{ended}");
+        assert_eq!(process.end().0, Some(0));
+        assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    }
 }
 
 #[test]

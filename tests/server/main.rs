@@ -25,6 +25,7 @@ mod many_workers;
 mod memory;
 mod payload;
 mod rates;
+mod restart;
 mod slow_consumer;
 mod startup;
 mod tls;

@@ -20,8 +20,9 @@ impl Running {
     /// A server with `workers` workers and the default configuration, but for what `configure` changes.
     pub(crate) fn start(workers: usize, configure: impl FnOnce(&mut Config)) -> Running {
         let mut config = Config { listen: vec![([127, 0, 0, 1], 0).into()], workers, ..Config::default() };
-        // The end of a test does not wait long for clients that stay.
+        // The end of a test does not wait long for clients that stay, and tells them all at once.
         config.limits.close_timeout_ms = 1_000;
+        config.drain.spread_ms_max = 0;
         configure(&mut config);
         let server = Server::start(config).expect("a free port");
         let address = server.addresses().first().or(server.tls_addresses().first()).copied();

@@ -19,6 +19,7 @@ fn it_says_where_it_listens_with_how_many_workers_and_within_which_limits() {
         "outbox of 2 MiB",
         "handshake timeout 10 s",
         "ping interval 30 s",
+        "goodbyes over up to 10 s",
     ] {
         assert!(limits.contains(part), "{part}: {limits}");
     }
@@ -110,6 +111,9 @@ fn an_option_that_cannot_be_used_is_exit_code_2_and_a_message_that_names_it() {
         (&["--payload", "xml"], &["--payload", "chat"]),
         (&["--allow-origin", "example.org"], &["--allow-origin", "https://example.org"]),
         (&["--log-format", "xml"], &["--log-format", "json"]),
+        (&["--drain-seconds", "3601"], &["--drain-seconds", "0 to 3600 seconds"]),
+        (&["--drain-delay", "soon"], &["--drain-delay", "seconds"]),
+        (&["--drain-code", "1000"], &["--drain-code", "1001", "1012"]),
         (&["--send-buffer", "lots"], &["--send-buffer"]),
         (&["--deflate", "maybe"], &["--deflate", "on", "off"]),
         (&["--deflate-level", "0"], &["--deflate-level is 0", "give 1 to 9"]),
@@ -145,6 +149,10 @@ fn every_option_is_a_variable_too() {
         ("FANWIRE_PING_INTERVAL", "2.5"),
         ("FANWIRE_IDLE_TIMEOUT", "0"),
         ("FANWIRE_CLOSE_TIMEOUT", "3.5"),
+        ("FANWIRE_DRAIN_DELAY", "0.1"),
+        ("FANWIRE_DRAIN_SECONDS", "4.5"),
+        ("FANWIRE_DRAIN_CODE", "1012"),
+        ("FANWIRE_REUSE_PORT", "true"),
         ("FANWIRE_MAX_CONNECTIONS", "77"),
         ("FANWIRE_MAX_CONNECTIONS_PER_IP", "70"),
         ("FANWIRE_MAX_MESSAGES_PER_SECOND", "100"),
@@ -178,6 +186,7 @@ fn every_option_is_a_variable_too() {
             "ping interval 2.5 s",
             "idle timeout off",
             "close timeout 3.5 s",
+            "goodbyes over up to 4.5 s",
         ] {
             assert!(limits.contains(part), "{part}: {limits}");
         }
@@ -196,6 +205,13 @@ fn every_option_is_a_variable_too() {
         let forbidden = http(address, upgrade_with("/ws", "Origin: https://c.example\r\n"));
         assert_eq!(forbidden.status, 403);
         process.line("\"DEBUG\"");
+        // Another may listen there as well, and this one says at its end what it was told to.
+        let mut again =
+            Process::spawn(fanwire().args(["--listen", &address.to_string()]).env("FANWIRE_REUSE_PORT", "1"));
+        assert_eq!(again.address(), address);
+        process.signal("TERM");
+        process.line("503 for 0.1 s");
+        process.line("with 1012");
     }
 }
 

@@ -305,14 +305,14 @@ impl Laws {
         }
     }
 
-    /// After a drain: whoever was told goodbye has heard what anybody heard, and what was `accepted` of each client
-    /// before it began.
-    pub fn after_drain(&self, told: &[usize], accepted: &BTreeMap<usize, u32>) {
+    /// After a drain: whoever was told goodbye has heard what was `accepted` of each client before it began, and who was
+    /// told last has heard what anybody heard.
+    pub fn after_drain(&self, told: &[usize], last_told: &[usize], accepted: &BTreeMap<usize, u32>) {
         self.own_gaps();
-        self.losses(told);
+        self.losses(last_told);
         for (publisher, said) in self.clients.iter().enumerate().filter(|(_, said)| !said.ends.is_empty()) {
             let last = self.last_heard_of(publisher);
-            for &listener in told {
+            for &listener in last_told {
                 let record = &self.clients[listener];
                 let has_begun = record.last.contains_key(&publisher);
                 if said.room == record.room && (has_begun || record.due_from(publisher) <= last) {

@@ -56,7 +56,7 @@ use timers::Deeds;
 const SEEDS: u64 = 3_000;
 
 /// What runs of chance come upon, besides what the server counts.
-const SEEN: [&str; 17] = [
+const SEEN: [&str; 18] = [
     "pings_seen",
     "idle_timeouts_seen",
     "handshake_timeouts_seen",
@@ -69,6 +69,7 @@ const SEEN: [&str; 17] = [
     "turns_with_a_full_mailbox",
     "turns_that_hold_input",
     "drains_that_find_input_held",
+    "goodbyes_before_the_last",
     "fan_outs_behind",
     "logs_of_several_chunks",
     "long_stalls",
@@ -77,10 +78,11 @@ const SEEN: [&str; 17] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 12] = [
+const NEVER_COUNTED: [&str; 13] = [
     "pages_served",
     "messages_rejected",
     "publications_homeless",
+    "checks_answered",
     "tls_bytes_held",
     "tls_handshakes_completed",
     "tls_handshakes_failed",

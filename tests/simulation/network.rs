@@ -53,6 +53,7 @@ enum Poll {
 
 /// One shard's sockets.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
 pub struct Net {
     random: Random,
     /// Milliseconds since the start of the world; what the shard's clock shows is this, wrapped.
@@ -85,6 +86,8 @@ pub struct Net {
     pub writes_in_turn: usize,
     /// The server was told to drain: clients are let go for another reason.
     pub is_draining: bool,
+    /// Another process listens with the same sockets.
+    pub has_successor: bool,
     /// What the wires have come to.
     pub seen: Deeds,
 }
@@ -117,6 +120,7 @@ impl Net {
             bytes_read_in_turn: 0,
             writes_in_turn: 0,
             is_draining: false,
+            has_successor: false,
             seen: Deeds::new(),
         }
     }
@@ -180,6 +184,11 @@ impl Net {
     /// The keys of the connections from one site.
     pub fn of_site(&self, site: usize) -> impl Iterator<Item = ClientKey> {
         self.keys.iter().filter(move |(_, wire)| self.wires[**wire].site == site).map(|(key, _)| *key)
+    }
+
+    /// The wires of those among `clients` that are connected.
+    pub fn wires_of(&self, clients: &[ClientKey]) -> Vec<usize> {
+        clients.iter().filter_map(|key| self.keys.get(key).copied()).collect()
     }
 
     /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `holding`: of whom something that was
@@ -322,10 +331,14 @@ impl Sockets for Net {
         Ok(self.wires[wire].address)
     }
 
+    fn is_shared(&self, _listener: usize) -> bool {
+        self.has_successor
+    }
+
     fn close_listeners(&mut self) {
         for listener in self.listeners.drain(..) {
             for wire in listener.queue {
-                self.wires[wire].is_broken = true;
+                self.wires[wire].is_broken = !self.has_successor;
             }
         }
     }

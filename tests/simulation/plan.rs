@@ -5,7 +5,9 @@ use crate::deflate::Deflates;
 use crate::laws::Room;
 use crate::random::Random;
 use crate::wire::Cut;
-use fanwire::config::{Config, DeflateConfig, Rate, Rates, SlowConsumerPolicy, SlowConsumerRules};
+use fanwire::config::{
+    Config, DeflateConfig, DrainConfig, Goodbye, Rate, Rates, SlowConsumerPolicy, SlowConsumerRules,
+};
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{ClientWindow, DeflateOffer, DeflatePolicy, WindowBits};
 
@@ -38,6 +40,8 @@ pub struct Plan {
     pub has_faults: bool,
     /// When the server is told to drain, if that is before the end.
     pub drains_at: Option<usize>,
+    /// Over how long it then tells its clients; 0 is at once.
+    pub spread_ms: u32,
     pub payload_bytes_max: usize,
     /// How often one client speaks.
     pub publications_max: u32,
@@ -77,6 +81,7 @@ impl Plan {
             cut_percent: 0,
             has_faults: false,
             drains_at: None,
+            spread_ms: 0,
             payload_bytes_max: 1024,
             publications_max: 60,
             capacities: &[1 << 16],
@@ -175,6 +180,8 @@ impl Plan {
         };
         let connections_per_address_max = if random.chance(20) { random.within(1..=clients_max) } else { 0 };
         let rates = rates(random);
+        let goodbye = random.pick(&[Goodbye::GoingAway, Goodbye::ServiceRestart]);
+        let drain = DrainConfig { goodbye, ..DrainConfig::default() };
         let connections_max = if random.chance(20) { random.within(1..=clients_max) } else { 1_000 };
         let memory_bytes_max = if random.chance(10) { random.pick(&[8_000, 20_000, 60_000]) } else { 0 };
         Plan {
@@ -191,6 +198,7 @@ impl Plan {
             cut_percent: random.pick(&[0, 0, 10, 30]),
             has_faults: random.chance(60),
             drains_at: random.chance(40).then(|| random.below(steps)),
+            spread_ms: random.pick(&[0, 1, 100, 700, 5_000]),
             payload_bytes_max: random.pick(&[30, 300, 1024]),
             publications_max: 60,
             capacities: random.pick(&[&[64, 500, 4_096, 1 << 16], &[1 << 16], &[40, 100]]),
@@ -204,6 +212,7 @@ impl Plan {
                 connections_max,
                 connections_per_address_max,
                 deflate,
+                drain,
                 echo: true,
                 ..Config::default()
             },

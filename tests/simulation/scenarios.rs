@@ -96,6 +96,54 @@ fn who_stands_in_the_queue_when_a_drain_begins_is_answered() {
 }
 
 #[test]
+fn who_stands_in_the_queue_of_a_socket_that_another_process_has_too_is_left_to_that() {
+    let mut world = World::new(Plan::calm(1), Random::new(1));
+    world.has_successor();
+    let served = world.join(Habits::quiet());
+    world.settle();
+    (0..3 * limits::ACCEPTS_PER_TURN_MAX).for_each(|_| _ = world.join(Habits::quiet()));
+    world.order_drain();
+    world.finish_drain();
+    // One turn's worth was taken before the order was seen.
+    assert_eq!(world.totals().connections_accepted, 1 + limits::ACCEPTS_PER_TURN_MAX as u64);
+    assert_eq!(world.clients[served].was_told().map(|(code, _)| code), Some(CloseCode::GOING_AWAY));
+    assert_eq!(
+        world.clients.iter().filter(|client| client.closure.is_none()).count(),
+        2 * limits::ACCEPTS_PER_TURN_MAX
+    );
+}
+
+#[test]
+fn goodbyes_are_spread_over_shards_and_time_and_who_is_left_talks_on() {
+    let plan = Plan { spread_ms: 1_000, ..Plan::calm(2) };
+    let mut world = World::new(plan, Random::new(1));
+    let crowd: Vec<usize> = (0..100).map(|number| world.join_at(number % 2, Habits::quiet())).collect();
+    world.settle();
+    world.order_drain();
+    let mut told = vec![0];
+    let mut heard = 0;
+    for _ in 0..10 {
+        world.settle();
+        let open = crowd.iter().copied().find(|&client| world.clients[client].is_open());
+        if let Some(speaker) = open {
+            world.say(speaker, 20);
+            world.settle();
+            heard = heard.max(world.laws.heard(speaker));
+        }
+        for _ in 0..100 {
+            world.pass_time(1);
+            world.settle();
+        }
+        told.push(crowd.iter().filter(|&&client| world.clients[client].was_told().is_some()).count());
+    }
+    let tenths: Vec<usize> = told.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(tenths.iter().all(|&tenth| (8..=12).contains(&tenth)), "{tenths:?}");
+    assert_eq!(heard, 10, "until the end somebody speaks, and hears it");
+    world.finish_drain();
+    assert_eq!(world.totals().goodbyes_said, 100);
+}
+
+#[test]
 fn a_drain_without_patience_still_tells_everyone_who_only_waits_for_us() {
     let mut plan = Plan::calm(2);
     plan.config.limits.close_timeout_ms = 0;

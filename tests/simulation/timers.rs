@@ -128,6 +128,7 @@ fn after(frame: &[u8], said: &mut Vec<Said>) -> Option<Place> {
 
 /// What is known of one wire, from accept on, that deadlines depend on.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each said where it stands")]
 pub struct Watch {
     pub tap: Tap,
     accepted_ms: u64,

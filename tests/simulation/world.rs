@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::rates::Meters;
 use crate::timers::{Deeds, count};
-use fanwire::config::Config;
+use fanwire::config::{Config, Goodbye};
 use fanwire::hub::{ChannelName, HashSeed, ShardId, home_of};
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Mesh;
@@ -21,7 +21,7 @@ use fanwire::protocol::{CloseCode, Closure, Status, Time};
 use fanwire::shard::mail::Order;
 use fanwire::shard::{Place, Shard};
 use fanwire::turn::{EventLoop, Progress};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -50,10 +50,21 @@ pub struct World {
     pub laws: Laws,
     /// What was taken from each client.
     meters: Vec<Meters>,
-    /// When the drain began, what had been accepted of each client by then, and how many had come.
-    drain: Option<(u64, BTreeMap<usize, u32>, usize)>,
+    drain: Option<Drain>,
     /// What has happened that a run of chance might miss.
     seen: Deeds,
+}
+
+/// What is known of a drain that has begun.
+#[derive(Clone, Debug)]
+struct Drain {
+    since_ms: u64,
+    /// What had been accepted of each client when its shard had heard of it.
+    accepted: BTreeMap<usize, u32>,
+    /// How many clients had come.
+    clients: usize,
+    /// Wires of those who were subscribed when their shard stopped telling one after the other, or never began to.
+    last: BTreeSet<(usize, usize)>,
 }
 
 /// One shard, its loop, and how the scheduler treats it.
@@ -326,11 +337,11 @@ impl World {
         assert_eq!(totals.publications_homeless, 0, "every publication finds its home");
     }
 
-    /// The server is told to drain.
-    pub fn order_drain(&mut self) {
-        let mut accepted = BTreeMap::new();
-        for client in &self.clients {
-            let event_loop = &mut self.shards[client.shard].event_loop;
+    /// What a shard has accepted of its clients, which is what it has looked at.
+    fn accepted(&mut self, shard: usize) -> Vec<(usize, u32)> {
+        let mut accepted = Vec::new();
+        for client in self.clients.iter().filter(|client| client.shard == shard) {
+            let event_loop = &mut self.shards[shard].event_loop;
             let wire = event_loop.sockets().wire(client.wire);
             let (key, bytes_read) = (wire.key, wire.bytes_read);
             // What is held for another turn was not looked at, like what is still in the socket.
@@ -340,15 +351,26 @@ impl World {
                 count(&mut self.seen, "drains_that_find_input_held");
             }
             if client.habits.attack.is_none() {
-                accepted.insert(client.number, self.laws.said_within(client.number, bytes_taken));
+                accepted.push((client.number, self.laws.said_within(client.number, bytes_taken)));
             }
         }
+        accepted
+    }
+
+    /// The server is told to drain.
+    pub fn order_drain(&mut self) {
         for sim in &mut self.shards {
             sim.event_loop.sockets().is_draining = true;
         }
-        self.drain = Some((self.clock_ms, accepted, self.clients.len()));
+        self.drain = Some(Drain {
+            since_ms: self.clock_ms,
+            accepted: BTreeMap::new(),
+            clients: self.clients.len(),
+            last: BTreeSet::new(),
+        });
+        let spread_ms = self.plan.spread_ms;
         for shard in 0..self.shards.len() {
-            self.mesh.order(ShardId(shard as u16), Order::Drain);
+            self.mesh.order(ShardId(shard as u16), Order::Drain { spread_ms });
             if self.random.chance(30) {
                 self.turn(shard);
             }
@@ -359,9 +381,10 @@ impl World {
     pub fn finish_drain(&mut self) {
         self.calm();
         self.settle();
-        let (since_ms, accepted, _) = self.drain.clone().expect("the server drains");
+        let Drain { since_ms, accepted, .. } = self.drain.clone().expect("the server drains");
         let began_late_ms = self.clock_ms - since_ms;
-        let until_ms = self.clock_ms + began_late_ms + u64::from(self.config.limits.close_timeout_ms);
+        let goes_on_ms = self.plan.spread_ms + self.config.limits.close_timeout_ms;
+        let until_ms = self.clock_ms + began_late_ms + u64::from(goes_on_ms);
         while self.shards.iter().any(|sim| !sim.is_drained) {
             assert!(self.pass_to_next_deadline(), "a shard never ends");
             assert!(self.clock_ms <= until_ms, "the drain ends in time");
@@ -375,13 +398,31 @@ impl World {
             self.clients[number].was_told().is_some_and(|(told, _)| told == code)
         };
         let left = |number: usize| self.clients[number].left_ms.is_some();
-        let drained = |number: &usize| !left(*number) && told(*number, CloseCode::GOING_AWAY);
+        let goodbye = self.goodbye();
+        let drained = |number: &usize| !left(*number) && told(*number, goodbye);
         // Of whoever was closed for another reason what was read may have been discarded.
         let heard_out =
             |number: &usize| drained(number) || (left(*number) && told(*number, CloseCode::NORMAL));
         let accepted = accepted.into_iter().filter(|(number, _)| heard_out(number)).collect();
         let listeners: Vec<usize> = (0..self.clients.len()).filter(drained).collect();
-        self.laws.after_drain(&listeners, &accepted);
+        let Drain { last, .. } = self.drain.as_ref().expect("the server drains");
+        let is_last = |number: &usize| {
+            let client = &self.clients[*number];
+            last.contains(&(client.shard, client.wire))
+        };
+        let (to_the_end, early): (Vec<usize>, Vec<usize>) = listeners.iter().copied().partition(is_last);
+        for _ in early {
+            count(&mut self.seen, "goodbyes_before_the_last");
+        }
+        self.laws.after_drain(&listeners, &to_the_end, &accepted);
+    }
+
+    /// The code that clients are told at the end.
+    fn goodbye(&self) -> CloseCode {
+        match self.config.drain.goodbye {
+            Goodbye::GoingAway => CloseCode::GOING_AWAY,
+            Goodbye::ServiceRestart => CloseCode::SERVICE_RESTART,
+        }
     }
 
     // ---- One turn, one act ------------------------------------------------------------------------------------------
@@ -396,6 +437,11 @@ impl World {
             return false;
         }
         let before = [&sim.counters.message_bytes_received, &sim.counters.handshakes_accepted].map(Cell::get);
+        let was_draining = sim.event_loop.shard().is_draining();
+        let was_pacing = sim.event_loop.shard().is_pacing();
+        let subscribed =
+            if self.drain.is_some() { sim.event_loop.shard().subscribed().collect() } else { vec![] };
+        let wires = sim.event_loop.sockets().wires_of(&subscribed);
         match sim.event_loop.turn() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 sim.event_loop.sockets().check_sleep();
@@ -428,9 +474,19 @@ impl World {
             count(&mut self.seen, "turns_with_a_full_mailbox");
             assert_eq!(net.bytes_read_in_turn, 0, "nobody reads sockets while a mailbox is over the mark");
         }
+        if let Some(drain) = &mut self.drain {
+            let is_pacing = sim.event_loop.shard().is_pacing();
+            if (was_pacing && !is_pacing) || self.plan.spread_ms == 0 {
+                drain.last.extend(wires.into_iter().map(|wire| (shard, wire)));
+            }
+        }
         if sim.is_drained {
             assert!(self.drain.is_some(), "only a drain ends a loop");
             assert_eq!(sim.event_loop.shard().bytes_retained(), 0, "nothing is held at the end");
+        }
+        if !was_draining && self.shards[shard].event_loop.shard().is_draining() {
+            let accepted = self.accepted(shard);
+            self.drain.as_mut().expect("only an order begins it").accepted.extend(accepted);
         }
         let clients: usize = self.shards.iter().map(|sim| sim.event_loop.shard().clients()).sum();
         assert!(self.mesh.connections() <= clients.min(self.config.connections_max), "places are counted");
@@ -553,14 +609,15 @@ impl World {
 
     /// How a client's connection ended must have had a reason.
     fn judge(&mut self, client: usize) {
+        let goodbye = self.goodbye();
         let client = &self.clients[client];
         let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
         let Limits { handshake_timeout_ms, ping_interval_ms, close_timeout_ms, .. } = self.config.limits;
         let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
             since_ms.is_some_and(|since_ms| since_ms + u64::from(timeout_ms) <= self.clock_ms)
         };
-        let drain_ms = self.drain.as_ref().map(|(since_ms, ..)| *since_ms);
-        let came_late = self.drain.as_ref().is_some_and(|(_, _, clients)| client.number >= *clients);
+        let drain_ms = self.drain.as_ref().map(|drain| drain.since_ms);
+        let came_late = self.drain.as_ref().is_some_and(|drain| client.number >= drain.clients);
         let is_short_of_memory = self.config.memory_bytes_max > 0;
         let is_full = is_short_of_memory || self.config.connections_max < self.clients.len();
         let is_crowded = self.config.connections_per_address_max > 0;
@@ -579,7 +636,7 @@ impl World {
         }
         let has_reason = match closure {
             Closure::Agreed(..) if client.left_ms.is_some() => true,
-            Closure::Agreed(Some(CloseCode::GOING_AWAY), _) => drain_ms.is_some(),
+            Closure::Agreed(Some(code), _) if *code == goodbye => drain_ms.is_some(),
             Closure::Agreed(Some(CloseCode::POLICY_VIOLATION), reason) => {
                 // Without Pings, or with one stuck behind bytes that a narrow pipe takes slowly, silence is all there
                 // is to tell who is alive.
@@ -655,6 +712,11 @@ impl World {
     /// Bytes that the shards say they hold.
     pub fn bytes_retained(&self) -> u64 {
         self.shards.iter().map(|sim| sim.event_loop.shard().bytes_retained()).sum()
+    }
+
+    /// Another process has the same listening sockets.
+    pub fn has_successor(&mut self) {
+        self.shards.iter_mut().for_each(|sim| sim.event_loop.sockets().has_successor = true);
     }
 
     /// Whether any shard reads.

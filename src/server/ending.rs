@@ -1,0 +1,90 @@
+//! [`Ending`]: the orderly end of a server, which begins once, however often somebody asks for it.
+
+use crate::config::{Config, DrainConfig, Goodbye};
+use crate::hub::ShardId;
+use crate::limits;
+use crate::mesh::Mesh;
+use crate::shard::mail::Order;
+use mio::Waker;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A hold on the end to come.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    mesh: Arc<Mesh<Waker>>,
+    config: DrainConfig,
+    close_timeout_ms: u32,
+    begun: Arc<OnceLock<Instant>>,
+}
+
+impl Ending {
+    /// The end of the shards of `mesh`.
+    pub(super) fn new(mesh: Arc<Mesh<Waker>>, config: &Config) -> Ending {
+        let close_timeout_ms = config.limits.close_timeout_ms;
+        Ending { mesh, config: config.drain, close_timeout_ms, begun: Arc::default() }
+    }
+
+    /// Begins it, because of `why`, and does not wait for it; whether it had not begun before.
+    pub(super) fn begin(&self, why: &str) -> bool {
+        if self.begun.set(Instant::now()).is_err() {
+            return false;
+        }
+        self.order(Order::Announce);
+        let delay_ms = self.config.delay_ms;
+        if delay_ms == 0 {
+            self.drain(why);
+            return true;
+        }
+        tracing::info!("{why}: /healthz says 503 for {} s before the listeners close", seconds(delay_ms));
+        let (ending, told) = (self.clone(), why.to_owned());
+        let waiting = thread::Builder::new().name("drain-delay".into()).spawn(move || {
+            thread::sleep(Duration::from_millis(delay_ms.into()));
+            ending.drain(&told);
+        });
+        if let Err(error) = waiting {
+            tracing::warn!(%error, "nobody can wait for --drain-delay");
+            self.drain(why);
+        }
+        true
+    }
+
+    /// Seconds since it began, to the millisecond; none if it has not.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        self.begun.get().map(|begun| begun.elapsed().as_millis() as u32).map(seconds)
+    }
+
+    /// The longest that it takes from its beginning, if every client is as slow as it may be, with some time to spare.
+    pub(super) fn longest(&self) -> Duration {
+        let DrainConfig { delay_ms, spread_ms_max, .. } = self.config;
+        let in_turn_ms = [delay_ms, spread_ms_max, self.close_timeout_ms, self.close_timeout_ms];
+        Duration::from_millis(in_turn_ms.into_iter().map(u64::from).sum())
+    }
+
+    /// Has the workers close their listeners, deliver, and say goodbye.
+    fn drain(&self, why: &str) {
+        let connections = self.mesh.connections();
+        let spread_ms = limits::drain_spread_ms(connections, self.config.spread_ms_max);
+        let code = match self.config.goodbye {
+            Goodbye::GoingAway => 1001,
+            Goodbye::ServiceRestart => 1012,
+        };
+        let pace =
+            if spread_ms == 0 { "at once".to_owned() } else { format!("over {} s", seconds(spread_ms)) };
+        tracing::info!(
+            "{why}: delivering what was accepted, then closing {connections} connections with {code}, {pace}"
+        );
+        self.order(Order::Drain { spread_ms });
+    }
+
+    fn order(&self, order: Order) {
+        for shard in 0..self.mesh.shards() {
+            self.mesh.order(ShardId(shard as u16), order);
+        }
+    }
+}
+
+fn seconds(ms: u32) -> f64 {
+    f64::from(ms) / 1000.0
+}
