@@ -5,6 +5,7 @@
 //! if it has asked for nothing yet. Whose socket has no room is cut off: what it does not read is what has to go.
 
 use super::Shard;
+use super::allowance::Allowance;
 use super::client::Client;
 use super::outbox::View;
 use crate::hub::ClientKey;
@@ -34,7 +35,8 @@ impl Shard {
     /// What the shard holds because of its peers.
     pub fn held(&self) -> Held {
         let queued_bytes = self.bytes_retained();
-        let clients = self.clients.len() as u64 * limits::CLIENT_COST_BYTES;
+        let allowance = if self.place.config.rates.are_limited() { size_of::<Allowance>() as u64 } else { 0 };
+        let clients = self.clients.len() as u64 * (limits::CLIENT_COST_BYTES + allowance);
         let channels = self.subscriptions.len() as u64 * limits::CHANNEL_COST_BYTES;
         let kept_for_later = self.spares.bytes() as u64;
         let bytes = queued_bytes + self.counters.tls_bytes_held.get() + clients + channels + kept_for_later;
