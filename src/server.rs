@@ -248,6 +248,9 @@ impl Server {
                 }
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
                 if !ending.begin(name) {
+                    if ending.has_just_begun() {
+                        continue;
+                    }
                     tracing::warn!("{name} again: ending at once");
                     std::process::exit(128 + signal);
                 }

@@ -466,10 +466,22 @@ fn a_second_signal_ends_it_at_once() {
     let _silent = Raw::upgraded(address, "/ws");
     process.signal("TERM");
     process.line("SIGTERM: delivering");
+    // A moment later, or it is the same one: `timeout` and shells send it to a process and to its group.
+    thread::sleep(Duration::from_millis(300));
     process.signal("TERM");
     let (code, log) = process.end();
     assert_eq!(code, Some(128 + 15), "as if it had died of it");
     assert!(log.contains("SIGTERM again: ending at once"), "{log}");
+}
+
+#[test]
+fn a_signal_that_comes_twice_in_a_moment_is_one() {
+    let (process, address) = Process::serve(&["--workers", "2"]);
+    let client = Client::connect(address, "/ws");
+    process.signal("TERM");
+    process.signal("TERM");
+    assert_closed(&client.closure(), CloseCode::GOING_AWAY, "");
+    assert_eq!(process.code(), Some(0));
 }
 
 #[test]
