@@ -19,7 +19,7 @@ mod notifier;
 mod renewal;
 mod watchdog;
 
-use crate::config::{Config, ConfigError, Rate, Rates};
+use crate::config::{Config, ConfigError, Rate, Rates, SlowConsumerRules};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -313,6 +313,7 @@ struct Greeting {
     limits: String,
     /// What is limited only if that is asked for; empty if nothing is.
     floods: Vec<String>,
+    slow_consumers: SlowConsumerRules,
     deflate: String,
 }
 
@@ -353,6 +354,7 @@ impl Greeting {
                 },
             ),
             floods: floods(config),
+            slow_consumers: config.slow_consumers.clone(),
         }
     }
 
@@ -369,6 +371,9 @@ impl Greeting {
         tracing::info!("limits: {}", self.limits);
         if !self.floods.is_empty() {
             tracing::info!("limits against floods: {}", self.floods.join(", "));
+        }
+        if !self.slow_consumers.is_empty() {
+            tracing::info!("slow consumers: {}, all others disconnect", self.slow_consumers);
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
         let mut addresses = server.addresses().iter().chain(server.tls_addresses());

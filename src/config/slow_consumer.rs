@@ -4,6 +4,7 @@
 //! When a client counts as slow is not said here: that is when its socket is full and it lags over the outbox limit.
 
 use super::ConfigError;
+use std::fmt;
 
 /// The option that all errors here are about.
 const OPTION: &str = "--slow-consumer";
@@ -62,6 +63,17 @@ impl Rule {
     }
 }
 
+/// As options say it, the most exact first.
+impl fmt::Display for SlowConsumerRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Rule { text, is_prefix, policy }) in self.rules.iter().enumerate() {
+            let (comma, star) = (if index > 0 { ", " } else { "" }, if *is_prefix { "*" } else { "" });
+            write!(f, "{comma}{text}{star}={}", policy.name())?;
+        }
+        Ok(())
+    }
+}
+
 impl SlowConsumerRules {
     /// Reads one `PATTERN=POLICY`. The last `=` divides them: channels' names may have some. What a pattern may be says
     /// [`add`](Self::add).
@@ -111,6 +123,12 @@ impl SlowConsumerRules {
         self.rules.iter().map(|rule| rule.text.as_str())
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The policy for a channel.
     #[must_use]
     pub fn policy_for(&self, channel: &str) -> SlowConsumerPolicy {
@@ -133,6 +151,12 @@ mod tests {
     fn without_a_rule_slow_consumers_are_disconnected() {
         assert_eq!(SlowConsumerRules::default().policy_for("lobby"), Disconnect);
         assert_eq!(rules(&["ticker=latest"]).unwrap().policy_for("lobby"), Disconnect);
+    }
+
+    #[test]
+    fn rules_are_said_as_options_say_them() {
+        let given = rules(&["log-*=drop-oldest", "a=b=latest", "*=disconnect"]).unwrap();
+        assert_eq!(given.to_string(), "a=b=latest, log-*=drop-oldest, *=disconnect");
     }
 
     #[test]

@@ -30,6 +30,18 @@ fn it_says_where_it_listens_with_how_many_workers_and_within_which_limits() {
 }
 
 #[test]
+fn it_says_what_it_was_told_about_slow_consumers_and_floods_and_only_then() {
+    let rules = ["--slow-consumer", "ticker-*=latest", "--max-messages-per-second", "10"];
+    let (mut process, _) = Process::serve(&rules);
+    assert!(process.line("floods").contains("10 messages/s (burst 10)"));
+    assert!(process.line("slow consumers").contains("ticker-*=latest, all others disconnect"));
+    let (mut process, _) = Process::serve(&[]);
+    process.line("permessage-deflate");
+    let log = process.log.join("\n");
+    assert!(!log.contains("slow consumers") && !log.contains("floods"), "{log}");
+}
+
+#[test]
 fn serve_is_what_it_does_without_a_subcommand() {
     let mut process = Process::spawn(fanwire().args(["serve", "--listen", "127.0.0.1:0"]));
     let address = process.address();
