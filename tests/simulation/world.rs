@@ -612,7 +612,8 @@ impl World {
         let goodbye = self.goodbye();
         let client = &self.clients[client];
         let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
-        let Limits { handshake_timeout_ms, ping_interval_ms, close_timeout_ms, .. } = self.config.limits;
+        let Limits { handshake_timeout_ms, ping_interval_ms, idle_timeout_ms, close_timeout_ms, .. } =
+            self.config.limits;
         let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
             since_ms.is_some_and(|since_ms| since_ms + u64::from(timeout_ms) <= self.clock_ms)
         };
@@ -653,6 +654,8 @@ impl World {
                     || (drain_ms.is_some() && !client.is_in && (self.plan.has_faults || is_full || came_late))
                     || is_over(drain_ms, close_timeout_ms)
                     || is_over(client.left_ms, close_timeout_ms)
+                    // Closed as idle; the reset for what it had just sent overtook its Close frame.
+                    || (ping_interval_ms == 0 && is_over(Some(client.came_ms), idle_timeout_ms))
             }
             _ => false,
         };
