@@ -83,6 +83,11 @@ impl Process {
         kibibytes << 10
     }
 
+    /// How many files it has open (proc(5)).
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
     /// What it has spent, user and system, in ticks of 10 ms (proc(5)).
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
