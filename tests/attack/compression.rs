@@ -114,8 +114,14 @@ fn bombs() -> Vec<Case> {
             "compressed, and longer than the limit on the wire",
             masked(
                 0xc2,
-                &[&[0, 0xff, 0xff, 0, 0][..], &[7; 65_535], &[0, 0xff, 0xff, 0, 0], &[7; 65_535], &[0]]
-                    .concat(),
+                &[
+                    &[0, 0xff, 0xff, 0, 0][..],
+                    &vec![7; 65_535],
+                    &[0, 0xff, 0xff, 0, 0],
+                    &vec![7; 65_535],
+                    &[0],
+                ]
+                .concat(),
             ),
             Close(1009),
         ),

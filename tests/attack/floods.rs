@@ -12,20 +12,21 @@ use std::time::Duration;
 
 const TARGET: &str = "/ws/flooded";
 
+#[expect(clippy::too_many_lines, reason = "a row each")]
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         script("Pings of who reads", pings_of_who_reads),
         script("Pings of who does not read", |stage| {
-            flood_unread(stage, &masked(0x89, &[b'p'; 125]), 20_000)
+            flood_unread(stage, &masked(0x89, &[b'p'; 125]), 20_000);
         }),
         script("empty Pings of who does not read", |stage| flood_unread(stage, &masked(0x89, b""), 60_000)),
         script("Pongs that nobody asked for", |stage| flood_read(stage, &masked(0x8a, &[b'p'; 125]), 20_000)),
         script("empty Pongs", |stage| flood_read(stage, &masked(0x8a, b""), 60_000)),
         script("empty messages of who does not read", |stage| {
-            flood_unread(stage, &masked(0x81, b""), 20_000)
+            flood_unread(stage, &masked(0x81, b""), 20_000);
         }),
         script("messages of a byte of who does not read", |stage| {
-            flood_unread(stage, &masked(0x82, b"x"), 20_000)
+            flood_unread(stage, &masked(0x82, b"x"), 20_000);
         }),
         script("messages as long as may be of who does not read", |stage| {
             flood_unread(stage, &masked(0x82, &vec![0; MESSAGE_BYTES_MAX]), 60);
@@ -53,11 +54,11 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         script("pages at the same time", |stage| at_once(stage, 200, HEALTH, "HTTP/1.1 200")),
         script("refused requests at the same time", |stage| {
-            at_once(stage, 200, "\r\n\r\n\0", "HTTP/1.1 400")
+            at_once(stage, 200, "\r\n\r\n\0", "HTTP/1.1 400");
         }),
         script("handshakes at the same time", |stage| at_once(stage, 200, &upgrade(TARGET), "HTTP/1.1 101")),
         script("handshakes that are never ended", |stage| {
-            abandon(stage, 300, upgrade(TARGET).as_bytes().split_last().expect("bytes").1)
+            abandon(stage, 300, upgrade(TARGET).as_bytes().split_last().expect("bytes").1);
         }),
         script("connections that say nothing", |stage| abandon(stage, 300, b"")),
         script("one byte and gone", |stage| abandon(stage, 300, b"G")),
@@ -205,7 +206,7 @@ fn fragments_of_a_byte(stage: &Stage) {
     send(&mut *stream, &masked(0x00, b"x").repeat(60_000));
     stage.assert_within_budget("fragments");
     send(&mut *stream, &masked(0x80, b""));
-    let message = [&[0x82, 126][..], &60_001_u16.to_be_bytes(), &[b'x'; 60_001]].concat();
+    let message = [&[0x82, 126][..], &60_001_u16.to_be_bytes(), &vec![b'x'; 60_001]].concat();
     assert_goes_on(&mut *stream, &message, "fragments");
 }
 

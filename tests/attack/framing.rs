@@ -80,7 +80,7 @@ fn lengths() -> Vec<Case> {
         frames("a Close of 126 bytes", masked(0x88, &[b'x'; 126]), Close(1002)),
         frames("a Ping of 2^63-1 bytes", long(0x89, 127, (1 << 63) - 1), Close(1002)),
         frames("a Ping of 5 bytes in form 126", long(0x89, 126, 5), Close(1002)),
-        frames("a Close of 64 KiB", masked(0x88, &[0; 1 << 16]), Close(1002)),
+        frames("a Close of 64 KiB", masked(0x88, &vec![0; 1 << 16]), Close(1002)),
     ];
     let one = masked(0x02, b"x");
     let rest = |len: u64| [one.clone(), long(0x80, 127, len)].concat();
@@ -92,7 +92,7 @@ fn lengths() -> Vec<Case> {
         frames("a continuation that wraps 32 bits", rest((1 << 32) - 1), Close(1009)),
         frames(
             "fragments whose sum is too long",
-            [masked(0x02, &[0; 40_000]), header(0x00, 25_537), vec![0; 4]].concat(),
+            [masked(0x02, &vec![0; 40_000]), header(0x00, 25_537), vec![0; 4]].concat(),
             Close(1009),
         ),
     ];

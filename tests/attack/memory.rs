@@ -17,7 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             begun(stage, 1_000, &[masked(0x02, &[0; 15_000]), masked(0x00, &[0; 15_000])].concat());
         }),
         script("a thousand lengths and nothing behind them", |stage| {
-            begun(stage, 1_000, &header(0x82, 60_000))
+            begun(stage, 1_000, &header(0x82, 60_000));
         }),
         script("a thousand compressed messages of which half has come", |stage| {
             let lines = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -71,7 +71,7 @@ pub(crate) fn cases() -> Vec<Case> {
             for (number, stream) in streams.iter_mut().enumerate() {
                 stream.set_write_timeout(Some(Duration::from_millis(50))).expect("a socket");
                 send(stream, upgrade(&format!("/ws/unread-{number}")).as_bytes());
-                send(stream, &masked(0x82, &[0; 60_000]).repeat(4));
+                send(stream, &masked(0x82, &vec![0; 60_000]).repeat(4));
             }
             stage.assert_within_budget("messages that nobody reads");
         }),
@@ -110,7 +110,7 @@ fn near_the_budget(stage: &Stage) {
             break;
         }
         let mut stream = stage.connect(Over::Tcp);
-        send(&mut *stream, &[upgrade("/ws/begun").as_bytes(), &masked(0x02, &[0; 60_000])].concat());
+        send(&mut *stream, &[upgrade("/ws/begun").as_bytes(), &masked(0x02, &vec![0; 60_000])].concat());
         begun.push(stream);
     }
     honest.send("still here");
@@ -118,9 +118,12 @@ fn near_the_budget(stage: &Stage) {
     stage.assert_within_budget("near the budget");
 }
 
+/// What a message is, and who says it.
+type Judged = (&'static str, fn(&Stage));
+
 /// What `--payload` judges: what is refused is answered to its sender alone, and the connection stays open.
 pub(crate) fn rejected(policy: &str) -> Vec<Case> {
-    let refused: [(&str, fn(&Stage)); 7] = [
+    let refused: [Judged; 7] = [
         ("arrays in arrays", |stage| reject(stage, &"[".repeat(60_000))),
         ("objects in objects", |stage| reject(stage, &"{\"a\":".repeat(12_000))),
         ("a string that does not end", |stage| reject(stage, &format!("\"{}", "x".repeat(60_000)))),
@@ -130,7 +133,7 @@ pub(crate) fn rejected(policy: &str) -> Vec<Case> {
         ("minus signs", |stage| reject(stage, &"-".repeat(60_000))),
     ];
     // These are JSON, but no chat lines.
-    let of_chat: [(&str, fn(&Stage)); 4] = [
+    let of_chat: [Judged; 4] = [
         ("arrays in arrays that end", |stage| reject(stage, &nested())),
         ("a string of lone surrogates", |stage| reject(stage, &surrogates())),
         ("a name of lone surrogates", |stage| {
@@ -138,11 +141,11 @@ pub(crate) fn rejected(policy: &str) -> Vec<Case> {
         }),
         ("a number of 60,000 digits", |stage| reject(stage, &"9".repeat(60_000))),
     ];
-    let of_json: [(&str, fn(&Stage)); 4] = [
+    let of_json: [Judged; 4] = [
         ("arrays in arrays that end", |stage| pass(stage, &nested())),
         ("a string of lone surrogates", |stage| pass(stage, &surrogates())),
         ("a number with an exponent of 60,000 digits", |stage| {
-            pass(stage, &format!("1e{}", "9".repeat(60_000)))
+            pass(stage, &format!("1e{}", "9".repeat(60_000)));
         }),
         ("a number of 60,000 digits", |stage| pass(stage, &"9".repeat(60_000))),
     ];
@@ -168,7 +171,7 @@ pub(crate) fn rejected(policy: &str) -> Vec<Case> {
         }),
         script(format!("--payload {policy}: a binary message"), |stage| {
             let mut client = Client::connect(stage.address, "/ws/rejected");
-            client.send_binary(&[0xff; 60_000]);
+            client.send_binary(&vec![0xff; 60_000]);
             assert!(client.text().starts_with("{\"error\":"));
         }),
     ];

@@ -20,6 +20,7 @@ const DRIP: Duration = Duration::from_millis(20);
 
 const TARGET: &str = "/ws/slow";
 
+#[expect(clippy::too_many_lines, reason = "a row each")]
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         script("a head that drips for ever", |stage| {
@@ -79,7 +80,7 @@ pub(crate) fn cases() -> Vec<Case> {
             stall(stage, &[&header(0x82, 60_000)[..], &[0; 30_000]].concat());
         }),
         script("a message that stalls between fragments", |stage| {
-            stall(stage, &masked(0x01, &[b'x'; 30_000]))
+            stall(stage, &masked(0x01, &vec![b'x'; 30_000]));
         }),
         script("a compressed message that stalls", |stage| {
             let mut stream =

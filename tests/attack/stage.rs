@@ -19,7 +19,7 @@ pub(crate) const BUDGET_BYTES: usize = 16 << 20;
 
 /// What may be resident beyond the budget and what the program had at first: buffers that two workers keep to use again,
 /// and what the allocator has not given back.
-const ALLOWANCE_BYTES: usize = 24 << 20;
+const ALLOWANCE_BYTES: usize = 12 << 20;
 
 /// How long a message of one witness may take to the other: a second, on a machine that does other things as well.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
