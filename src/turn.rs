@@ -234,6 +234,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     /// Accepts from one listener; whether its queue may hold more.
     fn accept_some(&mut self, listener: usize) -> bool {
+        let mut failures = 0;
         for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
             if !self.mesh.has_room() && !self.shard.may_turn_away() {
                 return true;
@@ -242,7 +243,13 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             match self.sockets.accept(listener, key) {
                 Ok(peer) => self.let_in(key, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) if concerns_one_connection(&error) => {
+                    failures += 1;
+                    if failures == limits::ACCEPTS_PER_TURN_MAX {
+                        // It is about all of them: a security module, say, leaves in the queue what it forbids to take.
+                        self.pause_accepting(&error);
+                    }
+                }
                 Err(error) => {
                     self.pause_accepting(&error);
                     return true;
@@ -286,12 +293,12 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         }
     }
 
-    /// The process has no descriptors or buffers left. Those who are in go on; accepting waits.
+    /// The process has no descriptors or buffers left, or may not accept. Those who are in go on; accepting waits.
     fn pause_accepting(&mut self, error: &io::Error) {
         self.shard.counters().accept_pauses.add(1);
         if !std::mem::replace(&mut self.is_accepting_short, true) {
-            tracing::warn!(%error, retry_ms = limits::ACCEPT_RETRY_MS, "cannot accept connections: raise the limit of \
-                open files (ulimit -n) or lower --max-connections");
+            tracing::warn!(%error, retry_ms = limits::ACCEPT_RETRY_MS, "cannot accept connections; if it is for \
+                want of descriptors, raise the limit of open files (ulimit -n) or lower --max-connections");
         }
         self.accept_retry = Some(self.now.plus(limits::ACCEPT_RETRY_MS));
     }
@@ -396,6 +403,8 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => self.shard.written(key, plan, 0, self.now),
                     ErrorKind::Interrupted => self.shard.list_writable(key),
+                    // ENOBUFS and ENOMEM too. Linux's TCP does not say them, it waits for memory as for room (send(2));
+                    // where a system does, no edge tells when to try again, and a client that is lost can come back.
                     _ => self.shard.lose(key, self.now),
                 },
             }
@@ -429,6 +438,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | ErrorKind::ConnectionReset
             | ErrorKind::Interrupted
             | ErrorKind::PermissionDenied
+            | ErrorKind::TimedOut
             | ErrorKind::NetworkDown
             | ErrorKind::NetworkUnreachable
             | ErrorKind::HostUnreachable

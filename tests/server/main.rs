@@ -18,6 +18,7 @@ mod deflate;
 mod descriptors;
 mod drain;
 mod echo;
+mod faults;
 mod go_program;
 mod handshake;
 mod limits;

@@ -24,6 +24,7 @@
 //! | `rates.rs` | how much may be taken from a client whose rate is limited |
 //! | `bounds.rs` | how much memory may be held, computed from the limits |
 //! | `network.rs`, `wire.rs` | sockets in memory: partial reads and writes, edges, faults, connections that are lost |
+//! | `faults.rs` | what the system refuses, one error at a time |
 //! | `scenarios.rs` | runs of which not everything is left to chance |
 //! | `random.rs` | the source of choices |
 
@@ -33,6 +34,7 @@ mod bounds;
 mod clients;
 mod codes;
 mod deflate;
+mod faults;
 mod gaps;
 #[path = "../kept/mod.rs"]
 mod kept;

@@ -1,4 +1,5 @@
-//! The network of the simulation: [`Net`] is one shard's sockets, each the server's end of a [`Wire`].
+//! The network of the simulation: [`Net`] is one shard's sockets, each the server's end of a [`Wire`]. (The file is long because
+//! every call of a socket stands here with all that it may fail with.)
 //!
 //! Readiness is edge-triggered as with epoll: a change of a wire is one edge, edges that nobody has fetched are one
 //! event, and the event says what is true when it is fetched. A read that does not say that there may be more has taken
@@ -7,7 +8,7 @@
 
 use crate::random::Random;
 use crate::timers::Deeds;
-use crate::wire::{Cut, Wire};
+use crate::wire::{Cut, Side, Wire};
 use fanwire::hub::ClientKey;
 use fanwire::limits::Limits;
 use fanwire::mesh::Wake;
@@ -19,8 +20,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Linux's number of "too many open files".
+// Linux's numbers of errors.
+const EPERM: i32 = 1;
+const ENOMEM: i32 = 12;
+const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
+const EPIPE: i32 = 32;
+const ENETDOWN: i32 = 100;
+const ECONNABORTED: i32 = 103;
+const ECONNRESET: i32 = 104;
+const ENOBUFS: i32 = 105;
+const ETIMEDOUT: i32 = 110;
+const EHOSTUNREACH: i32 = 113;
+
+/// What `accept` says when the process or the system has nothing left for another connection (accept(2)).
+pub const SHORTAGES: [i32; 4] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
+
+/// What it says of one connection that it takes out of the queue and does not give.
+pub const REFUSALS: [i32; 5] = [ECONNABORTED, EPERM, ENETDOWN, ETIMEDOUT, EHOSTUNREACH];
+
+/// What a read and a write say of a connection that is lost, or that the system has no memory for.
+pub const READ_LOSSES: [i32; 5] = [ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOBUFS, ENOMEM];
+pub const WRITE_LOSSES: [i32; 6] = [EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOBUFS, ENOMEM];
 
 /// A flag instead of an eventfd: the scheduler looks at it.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +88,10 @@ pub struct Net {
     poll: Poll,
     /// Whether faults are injected: short writes, interruptions, late and spurious events.
     pub is_rough: bool,
-    /// Whether the process has descriptors left.
-    pub has_descriptors: bool,
+    /// What every `accept` fails with, if it does, and leaves the connection in the queue.
+    pub accept_error: Option<i32>,
+    /// Bytes that one read or write takes at the most.
+    pub bytes_per_call_max: usize,
     /// The most clients of whom none waits for a turn after the one that made what it is sent.
     pub prompt_clients_max: usize,
     /// Calls that got something done.
@@ -110,7 +133,8 @@ impl Net {
             flag,
             poll: Poll::Awake,
             is_rough: true,
-            has_descriptors: true,
+            accept_error: None,
+            bytes_per_call_max: usize::MAX,
             prompt_clients_max: 0,
             deeds: 0,
             idle_turns: 0,
@@ -309,17 +333,27 @@ impl Sockets for Net {
 
     fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
         assert!(!self.keys.contains_key(&key), "a key means one client");
+        if self.roughly(2) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let refusal = self.roughly(2).then(|| self.random.pick(&REFUSALS));
         let Some(listener) = self.listeners.get_mut(listener) else {
             return Err(ErrorKind::WouldBlock.into());
         };
         let Some(&wire) = listener.queue.front() else {
             return Err(ErrorKind::WouldBlock.into());
         };
-        if !self.has_descriptors {
-            return Err(io::Error::from_raw_os_error(EMFILE));
+        if let Some(error) = self.accept_error {
+            return Err(io::Error::from_raw_os_error(error));
         }
         listener.queue.pop_front();
         self.deeds += 1;
+        if let Some(error) = refusal
+            && !self.wires[wire].is_smooth
+        {
+            self.wires[wire].lose(Side::Up);
+            return Err(io::Error::from_raw_os_error(error));
+        }
         if self.wires[wire].is_broken {
             return Err(ErrorKind::ConnectionAborted.into());
         }
@@ -353,12 +387,13 @@ impl Sockets for Net {
         }
         // As TLS does with records that are not whole yet, or with more than fits.
         let (is_short, part) = (self.roughly(5), self.random.below(100));
-        let now_ms = self.clock_ms;
+        let (now_ms, bytes_max) = (self.clock_ms, self.bytes_per_call_max);
+        let error = io::Error::from_raw_os_error(self.random.pick(&READ_LOSSES));
         let wire = self.wire_of(client)?;
         if wire.up.is_empty() && wire.is_broken {
             wire.watch.found_end();
             self.deeds += 1;
-            return Err(ErrorKind::ConnectionReset.into());
+            return Err(error);
         }
         if wire.up.is_empty() && !wire.up_ended {
             wire.watch.found_nothing();
@@ -366,9 +401,9 @@ impl Sockets for Net {
         }
         // A kernel gives all there is; a deque read once gives its first half.
         let mut read = into.len().min(wire.up.len());
-        let is_short = is_short && read > 1;
+        let is_short = is_short && read > 1 || read > bytes_max;
         if is_short {
-            read = (read * part / 100).max(1);
+            read = (read * part / 100).clamp(1, bytes_max);
         }
         wire.up.read_exact(&mut into[..read])?;
         wire.bytes_read += read as u64;
@@ -392,7 +427,8 @@ impl Sockets for Net {
         }
         self.writes_in_turn += 1;
         let (is_short, part) = (self.roughly(5), self.random.below(100));
-        let (is_prompt, now_ms) = (self.is_prompt(), self.clock_ms);
+        let (is_prompt, now_ms, bytes_max) = (self.is_prompt(), self.clock_ms, self.bytes_per_call_max);
+        let error = io::Error::from_raw_os_error(self.random.pick(&WRITE_LOSSES));
         let Some(&wire) = self.keys.get(&client) else { return Err(ErrorKind::NotConnected.into()) };
         let wire = &mut self.wires[wire];
         let is_short = is_short && !wire.is_smooth;
@@ -400,7 +436,7 @@ impl Sockets for Net {
         if wire.is_broken {
             wire.watch.found_end();
             self.deeds += 1;
-            return Err(ErrorKind::ConnectionReset.into());
+            return Err(error);
         }
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         assert!(offered > 0 && slices.iter().all(|slice| !slice.is_empty()), "a write offers something");
@@ -409,7 +445,7 @@ impl Sockets for Net {
             // Never so short that the client has nothing to take: there would be no reason for an edge.
             room = (room * part / 100).max(usize::from(wire.down.is_empty()));
         }
-        let taken = offered.min(room);
+        let taken = offered.min(room).min(bytes_max);
         if taken < offered {
             wire.no_space = true;
             wire.was_full = true;

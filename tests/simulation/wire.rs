@@ -137,7 +137,8 @@ impl Wire {
         carried
     }
 
-    fn lose(&mut self, side: Side) {
+    /// The network loses it, by this side's bytes.
+    pub fn lose(&mut self, side: Side) {
         self.was_cut = Some(side);
         self.cut = None;
         self.reset();

@@ -7,7 +7,7 @@
 use crate::bounds::{self, Bounds};
 use crate::clients::{Attack, Client, Habits, Pace};
 use crate::laws::{AtRest, Laws, Room};
-use crate::network::{Flag, Net};
+use crate::network::{Flag, Net, SHORTAGES};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::rates::Meters;
@@ -196,8 +196,9 @@ impl World {
             0 => sim.starved_steps = steps,
             1 => sim.event_loop.sockets().rouse(),
             _ => {
+                let shortage = self.random.pick(&SHORTAGES);
                 let net = sim.event_loop.sockets();
-                net.has_descriptors = !net.has_descriptors;
+                net.accept_error = if net.accept_error.is_none() { Some(shortage) } else { None };
             }
         }
     }
@@ -206,7 +207,7 @@ impl World {
     fn calm(&mut self) {
         for sim in &mut self.shards {
             sim.starved_steps = 0;
-            sim.event_loop.sockets().has_descriptors = true;
+            sim.event_loop.sockets().accept_error = None;
         }
     }
 
@@ -738,6 +739,11 @@ impl World {
     /// The first channel that is at home there.
     pub fn channel_of(&self, shard: usize) -> usize {
         (0..1_000).find(|&channel| self.home_of(channel) == shard).expect("every shard has channels")
+    }
+
+    /// A shard's sockets.
+    pub fn sockets(&mut self, shard: usize) -> &mut Net {
+        self.shards[shard].event_loop.sockets()
     }
 
     /// A client's connection is lost.

@@ -1,0 +1,87 @@
+//! A machine that fails: a log that cannot be written, and a process that is kept from running.
+
+use crate::client::{Client, PATIENCE, Raw, SAMPLE_101, http, upgrade};
+use crate::process::{Process, fanwire};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A server that logs all there is to a place that `redirection` names in the shell's way.
+fn logging_to(redirection: &str) -> (Process, SocketAddr) {
+    // It cannot say where it listens.
+    let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = probe.local_addr().expect("bound");
+    drop(probe);
+    let script = format!("exec \"$@\" {redirection}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "sh"]).arg(fanwire().get_program());
+    command.args(["--listen", &address.to_string(), "--workers", "2", "-vv"]);
+    let (process, _) = Process::spawn_unheard(&mut command);
+    let started = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(started.elapsed() < PATIENCE, "it does not listen");
+        thread::sleep(Duration::from_millis(5));
+    }
+    (process, address)
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_lines_and_nothing_else() {
+    // A full disk, a closed stderr, and a file that may not be written any more (its descriptor is for reading).
+    for redirection in ["2>/dev/full", "2>&-", "2</dev/null"] {
+        let (process, address) = logging_to(redirection);
+        let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(address, "/ws")).collect();
+        assert_eq!(http(address, HEALTH).status, 200, "{redirection}");
+        assert_eq!(http(address, "\0").status, 400, "{redirection}");
+        clients.pop().expect("five").close();
+        clients[0].send("nobody will read of it");
+        for client in &mut clients {
+            assert_eq!(client.text(), "nobody will read of it", "{redirection}");
+        }
+        process.signal("TERM");
+        for client in clients {
+            client.rest();
+        }
+        assert_eq!(process.code(), Some(0), "{redirection}");
+    }
+}
+
+#[test]
+fn a_process_that_was_stopped_for_seconds_loses_nobody_and_nothing() {
+    let (process, address) = Process::serve(&["--workers", "2", "--handshake-timeout", "10"]);
+    let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(address, "/ws?echo=off")).collect();
+    let descriptors = process.descriptors();
+    process.signal("STOP");
+    let mut said: Vec<String> =
+        (0..100).map(|number| format!("said while it stood still: {number}")).collect();
+    let mut speaker = clients.pop().expect("six");
+    speaker.send_all(said.iter().cloned());
+    // Whoever comes meanwhile waits in the kernel's queue.
+    let mut waiting: Vec<Raw> = (0..10).map(|_| Raw::connect(address)).collect();
+    for raw in &mut waiting {
+        raw.send(upgrade("/ws/waiting"));
+    }
+    thread::sleep(Duration::from_secs(2));
+    process.signal("CONT");
+    for raw in &mut waiting {
+        assert_eq!(raw.read_text(SAMPLE_101.len()), SAMPLE_101);
+    }
+    said.push("and afterwards".to_owned());
+    speaker.send("and afterwards");
+    for client in &mut clients {
+        assert_eq!(client.texts(said.len()), said);
+    }
+    drop(waiting);
+    let started = Instant::now();
+    while process.descriptors() > descriptors {
+        assert!(started.elapsed() < PATIENCE, "those who are gone are let go");
+        thread::sleep(Duration::from_millis(5));
+    }
+    speaker.close();
+    for client in clients {
+        client.close();
+    }
+}
