@@ -193,13 +193,7 @@ impl Server {
     /// # Errors
     /// As soon as a worker fails: a part of the clients is gone, and the process had better end.
     pub fn wait(self) -> Result<Totals, ServerError> {
-        for _ in 0..self.mesh.shards() {
-            match self.notices.recv() {
-                Ok(Notice::Drained(_)) => {}
-                Ok(Notice::Failed(id, reason)) => return Err(ServerError::Worker(id, reason)),
-                Err(_) => break,
-            }
-        }
+        await_workers(&self.notices, self.mesh.shards())?;
         Ok(self.totals())
     }
 
@@ -280,6 +274,18 @@ fn seed() -> io::Result<HashSeed> {
     let first = getrandom::u64().map_err(io::Error::other)?;
     let second = getrandom::u64().map_err(io::Error::other)?;
     Ok(HashSeed(first, second))
+}
+
+/// Waits until so many workers have drained, or one of them has failed.
+fn await_workers(notices: &Receiver<Notice>, workers: usize) -> Result<(), ServerError> {
+    for _ in 0..workers {
+        match notices.recv() {
+            Ok(Notice::Drained(_)) => {}
+            Ok(Notice::Failed(id, reason)) => return Err(ServerError::Worker(id, reason)),
+            Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
 /// Reports how a worker ended, even if it panicked.
@@ -400,5 +406,47 @@ fn bytes(count: usize) -> String {
         count if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
         count if count >= 1 << 10 && count % (1 << 10) == 0 => format!("{} KiB", count >> 10),
         count => format!("{count} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a server whose workers are these threads.
+    fn outcome(workers: &[fn(End)]) -> Result<(), String> {
+        let (sender, notices) = mpsc::channel();
+        for (number, &worker) in workers.iter().enumerate() {
+            let end = End { id: ShardId(number as u16), notices: sender.clone(), notice: None };
+            thread::spawn(move || worker(end));
+        }
+        await_workers(&notices, workers.len()).map_err(|error| error.to_string())
+    }
+
+    fn drains(end: End) {
+        end.report(Ok(()));
+    }
+
+    /// Its end is neither reported nor dropped.
+    fn goes_on(end: End) {
+        std::mem::forget(end);
+    }
+
+    #[test]
+    fn a_worker_that_panics_ends_the_wait_at_once_although_others_go_on() {
+        let panics: fn(End) = |_end| std::panic::resume_unwind(Box::new("on purpose, and in silence"));
+        assert_eq!(outcome(&[goes_on, panics, goes_on]), Err("worker 1 failed: it panicked".to_owned()));
+        assert_eq!(outcome(&[drains, panics]), Err("worker 1 failed: it panicked".to_owned()));
+    }
+
+    #[test]
+    fn a_worker_that_cannot_go_on_ends_the_wait_and_says_why() {
+        let fails: fn(End) = |end| end.report(Err(io::Error::other("no more events")));
+        assert_eq!(outcome(&[fails, goes_on]), Err("worker 0 failed: no more events".to_owned()));
+    }
+
+    #[test]
+    fn the_wait_is_over_when_every_worker_has_drained() {
+        assert_eq!(outcome(&[drains, drains, drains]), Ok(()));
     }
 }

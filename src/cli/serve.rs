@@ -179,9 +179,13 @@ pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::from(if matches!(error, ServerError::Config(_)) { EXIT_USAGE } else { 1 })
+            ExitCode::from(exit_code(&error))
         }
     }
+}
+
+fn exit_code(error: &ServerError) -> u8 {
+    if matches!(error, ServerError::Config(_)) { EXIT_USAGE } else { 1 }
 }
 
 fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Config, ConfigError> {
@@ -491,6 +495,12 @@ mod tests {
         assert_eq!(addresses(&plain), Ok((ports(&[1]), ports(&[]))));
         assert_eq!(addresses(&tls), Ok((ports(&[]), ports(&[2]))));
         assert_eq!(addresses(&[plain, tls].concat()), Ok((ports(&[1]), ports(&[2]))));
+    }
+
+    #[test]
+    fn a_worker_that_failed_is_another_exit_code_than_an_option() {
+        assert_eq!(exit_code(&ServerError::Worker(fanwire::hub::ShardId(0), "it panicked".to_owned())), 1);
+        assert_eq!(exit_code(&ServerError::Config(ConfigError::new("--workers", "is 0", "give 1"))), 2);
     }
 
     #[test]
