@@ -189,6 +189,24 @@ fn the_top_directory_holds_only_what_belongs_there() {
     assert_eq!(strangers(names, "/target\n"), ["notes.txt", "rustfmt.toml"]);
 }
 
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let readme = read(&top().join("README.md"));
+    let (_, section) = readme.split_once("### What broke others\n").expect("it is there");
+    let rows: Vec<&str> = section.lines().skip_while(|line| !line.starts_with('|')).collect();
+    let rows: Vec<&str> = rows.into_iter().take_while(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows {
+        let cell = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        assert_eq!(missing_tests(cell, |path| read(&top().join(path))), [""; 0], "{row}");
+    }
+    let text = |_: &str| "fn it_holds() {} frames(\"a frame\")".to_owned();
+    assert_eq!(missing_tests("`tests/a.rs`: `it_holds`, \"a frame\"", text), [""; 0]);
+    assert_eq!(missing_tests("`tests/a.rs`: `it_hold`, \"frame\"", text), ["it_hold", "frame"]);
+    assert_eq!(missing_tests("`it_holds`", text), ["it_holds"], "in no file");
+    assert_eq!(missing_tests("nothing at all", text), ["any test"]);
+}
+
 // ---- The rules --------------------------------------------------------------------------------------------------
 
 fn impure_paths(text: &str) -> Vec<String> {
@@ -201,6 +219,31 @@ fn impure_paths(text: &str) -> Vec<String> {
         })
     };
     paths.into_iter().filter(is_impure).map(|path| format!("names {path}")).collect()
+}
+
+/// The tests that a cell of a table names and that are not in the file it names before them: functions between
+/// backticks, cases between quotes.
+fn missing_tests(cell: &str, text: impl Fn(&str) -> String) -> Vec<String> {
+    let mut file = String::new();
+    let mut missing = Vec::new();
+    let mut names = 0;
+    let mut rest = cell;
+    while let Some(at) = rest.find(['`', '"']) {
+        let quote = &rest[at..=at];
+        let Some((name, behind)) = rest[at + 1..].split_once(quote) else { break };
+        rest = behind;
+        if name.contains('/') {
+            file = text(name);
+            continue;
+        }
+        names += 1;
+        let is_there = match quote {
+            "`" => file.contains(&format!("fn {name}(")),
+            _ => file.contains(&format!("\"{name}\"")),
+        };
+        missing.extend((!is_there).then(|| name.to_owned()));
+    }
+    if names == 0 { vec!["any test".to_owned()] } else { missing }
 }
 
 fn upward_paths(module: &[String], text: &str) -> Vec<String> {

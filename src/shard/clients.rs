@@ -73,3 +73,28 @@ impl Clients {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::protocol::{Connection, Time};
+    use std::sync::Arc;
+
+    fn client() -> Client {
+        Client::new(Connection::server(Arc::new(Limits::default()), Time(0)))
+    }
+
+    #[test]
+    fn a_key_of_who_is_gone_finds_nobody_although_its_slot_is_taken_again() {
+        let mut clients = Clients::default();
+        let gone = clients.insert(client());
+        assert!(clients.get(gone).is_some() && clients.remove(gone).is_some());
+        assert!(clients.get(gone).is_none());
+        let next = clients.insert(client());
+        assert_eq!((next.index, next.generation), (gone.index, gone.generation + 1));
+        assert!(clients.get(gone).is_none() && clients.get_mut(gone).is_none());
+        assert!(clients.remove(gone).is_none(), "nobody is taken out by a key of another's");
+        assert!(clients.get(next).is_some());
+    }
+}
