@@ -172,6 +172,10 @@ const _: () =
 /// they are tiny. Thousands who stopped reading at the same time jump over several turns.
 pub const VISITS_PER_JUMP: usize = 16;
 
+/// Milliseconds after which a deadline that is looked at is so late that the worker must have stood still: the process was
+/// stopped, its machine suspended or moved, the clock put forward. What clients could not know of is not held against them.
+pub const STALL_MS: u32 = 1_000;
+
 /// Deadlines that expire in a turn, and channels closed in it that nobody listens to; more wait for the next, which does not
 /// sleep.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1024;

@@ -589,6 +589,11 @@ impl Connection {
         self.quiet_since = now;
     }
 
+    /// Forgives the peer its silence up to now: nobody listened, or asked it for a Pong. A Ping that is due is so still.
+    pub fn excuse(&mut self, now: Time) {
+        self.heard = now;
+    }
+
     /// Says whether bytes of the peer's own wait unwritten, more than [`OWN_BYTES_MARK`] of them. Say it again whenever
     /// that may have changed: it is cheap.
     ///

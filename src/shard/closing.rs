@@ -135,6 +135,10 @@ impl Shard {
             client.scheduled = super::Instant::NEVER;
             if client.is_kept_waiting() {
                 client.connection.heard(now);
+            } else if client.connection.deadline().is_some_and(|due| now.reached(due.plus(limits::STALL_MS)))
+            {
+                // We stood still, or the clock has jumped: it was not asked for a sign of life in time.
+                client.connection.excuse(now);
             }
             self.go_on_if_paused(key);
             self.time_out(key, now);

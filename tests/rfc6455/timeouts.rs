@@ -117,6 +117,15 @@ fn a_peer_that_was_not_read_counts_as_alive_if_the_caller_says_so() {
 }
 
 #[test]
+fn a_peer_that_is_excused_gets_the_ping_that_is_due_and_the_whole_idle_timeout() {
+    let mut server = Peer::server_with(LIMITS);
+    server.connection.excuse(Time(500));
+    assert_eq!((expire(&mut server, 500), server.take_out()), (None, b"\x89\x00".to_vec()));
+    assert_eq!((expire(&mut server, 574), server.take_out()), (None, b"\x89\x00".to_vec()));
+    assert_eq!(expire(&mut server, 575), timed_out(Timeout::Idle));
+}
+
+#[test]
 fn the_idle_timeout_may_be_shorter_than_the_ping_interval() {
     let mut server = Peer::server_with(Limits { ping_interval_ms: 100, ..LIMITS });
     assert_eq!(server.connection.deadline(), Some(Time(75)));

@@ -50,6 +50,25 @@ fn a_log_that_cannot_be_written_costs_lines_and_nothing_else() {
 }
 
 #[test]
+fn a_process_that_was_stopped_for_longer_than_the_idle_timeout_asks_before_it_calls_anybody_idle() {
+    let timeouts = ["--ping-interval", "0.4", "--idle-timeout", "1.5"];
+    let (process, address) = Process::serve(&[&["--workers", "2"], &timeouts[..]].concat());
+    let clients: Vec<Client> = (0..5).map(|_| Client::connect(address, "/ws")).collect();
+    process.signal("STOP");
+    thread::sleep(Duration::from_secs(4));
+    process.signal("CONT");
+    let mut late = Client::connect(address, "/ws?echo=off");
+    thread::scope(|scope| {
+        for mut client in clients {
+            // They answer Pings while they wait for it.
+            scope.spawn(move || assert_eq!(client.text(), "still there"));
+        }
+        thread::sleep(Duration::from_secs(1));
+        late.send("still there");
+    });
+}
+
+#[test]
 fn a_process_that_was_stopped_for_seconds_loses_nobody_and_nothing() {
     let (process, address) = Process::serve(&["--workers", "2", "--handshake-timeout", "10"]);
     let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(address, "/ws?echo=off")).collect();

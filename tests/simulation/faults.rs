@@ -73,11 +73,47 @@ fn one_byte_a_call_is_enough() {
 }
 
 #[test]
+fn a_clock_that_jumps_by_minutes_costs_nobody_its_connection_who_is_there() {
+    for ping_interval_ms in [0, 800] {
+        let mut plan = Plan::calm(2);
+        plan.config.limits.ping_interval_ms = ping_interval_ms;
+        let mut world = World::new(plan, Random::new(1));
+        let alive: Vec<usize> = (0..6).map(|_| world.join(Habits::quiet())).collect();
+        let dead = world.join(Habits::quiet());
+        world.settle();
+        world.clients[dead].habits.dies_after = Some(0);
+        for _ in 0..3 {
+            world.advance_clock(600_000);
+            world.settle();
+            assert!(alive.iter().all(|&client| world.clients[client].is_open()));
+            assert_eq!(world.totals().idle_timeouts, 0, "who was not asked is not silent");
+        }
+        for &client in &alive {
+            world.say(client, 100);
+        }
+        world.settle();
+        // From here on time passes as ever, and who is dead is found out.
+        for _ in 0..8 {
+            (0..500).for_each(|_| world.pass_time(1));
+            if ping_interval_ms == 0 {
+                for &client in &alive {
+                    world.say(client, 10);
+                }
+            }
+        }
+        assert_eq!(world.totals().idle_timeouts, 1);
+        assert!(alive.iter().all(|&client| world.clients[client].is_open()));
+    }
+}
+
+#[test]
 fn a_whole_conversation_fits_a_clock_that_stands_still() {
     let mut world = World::new(Plan::calm(2), Random::new(1));
     let clients: Vec<usize> = (0..6).map(|_| world.join(Habits::quiet())).collect();
     for _ in 0..20 {
-        clients.iter().for_each(|&client| world.say(client, 300));
+        for &client in &clients {
+            world.say(client, 300);
+        }
         world.settle();
     }
     world.check_rest();

@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::timers::Deeds;
 use crate::wire::{Cut, Side, Wire};
 use fanwire::hub::ClientKey;
-use fanwire::limits::Limits;
+use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
 use fanwire::turn::{Read, Ready, Sockets};
@@ -104,6 +104,8 @@ pub struct Net {
     limits: Limits,
     /// The time of the latest turn.
     turned_ms: u64,
+    /// It came so late that the server may know that it stood still.
+    was_stalled: bool,
     /// Bytes read and writes made in it.
     pub bytes_read_in_turn: usize,
     pub writes_in_turn: usize,
@@ -141,6 +143,7 @@ impl Net {
             unprompted_at: None,
             limits,
             turned_ms: clock_ms,
+            was_stalled: false,
             bytes_read_in_turn: 0,
             writes_in_turn: 0,
             is_draining: false,
@@ -222,6 +225,9 @@ impl Net {
         self.idle_turns = if was_idle { self.idle_turns + 1 } else { 0 };
         for (key, &wire) in &self.keys {
             let is_held = holding.contains(key);
+            if self.was_stalled {
+                self.wires[wire].watch.excused(self.turned_ms);
+            }
             self.wires[wire].watch.turned(may_read, is_held, self.turned_ms, &self.limits);
         }
     }
@@ -315,6 +321,12 @@ impl Sockets for Net {
             self.poll = Poll::Asleep { until_ms: timeout_ms.map(|timeout| self.turned_ms + timeout) };
             return Err(ErrorKind::WouldBlock.into());
         }
+        let due_ms = match self.poll {
+            Poll::Awake => Some(self.turned_ms),
+            Poll::Asleep { until_ms } => until_ms,
+        };
+        let stall_ms = u64::from(limits::STALL_MS);
+        self.was_stalled = due_ms.is_some_and(|due_ms| due_ms + stall_ms <= self.clock_ms);
         self.poll = Poll::Awake;
         self.unprompted_at = (!slept && !is_called).then_some(self.deeds);
         self.flag.take();

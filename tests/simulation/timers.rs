@@ -204,6 +204,12 @@ impl Watch {
         self.told_of_end_ms.get_or_insert(now_ms);
     }
 
+    /// The server may know that it stood still up to now: it may forgive silence.
+    pub fn excused(&mut self, now_ms: u64) {
+        self.excused_ms = now_ms;
+        self.given_up_ms = None;
+    }
+
     /// A turn is over; `may_read`: it was one in which sockets were read; `is_held`: bytes that were read are left for
     /// another turn. They are as good as unread: until the turn that comes to the last of them, the peer may have said
     /// something that the server has not looked at.
