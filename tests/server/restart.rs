@@ -12,6 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -251,6 +252,8 @@ fn health_says_that_it_drains_to_whoever_is_still_let_in() {
         }
     };
     assert_eq!((response.status, response.body.as_str()), (503, "draining\n"));
+    // A moment later, or it is the same one.
+    thread::sleep(Duration::from_millis(300));
     process.signal("TERM");
     assert_eq!(process.end().0, Some(128 + 15));
 }
