@@ -57,6 +57,8 @@ pub struct Server {
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
     threads: Arc<[JoinHandle<()>]>,
+    /// Says that nobody is to wait any longer.
+    impatience: Sender<Notice>,
     notices: Receiver<Notice>,
 }
 
@@ -70,6 +72,8 @@ pub enum ServerError {
     System(io::Error),
     /// A worker failed; its clients are gone with it.
     Worker(ShardId, String),
+    /// This signal came a second time, and the drain was not waited for.
+    Interrupted(i32),
 }
 
 impl fmt::Display for ServerError {
@@ -78,6 +82,9 @@ impl fmt::Display for ServerError {
             ServerError::Config(error) => error.fmt(f),
             ServerError::System(error) => write!(f, "the system refused what a server needs: {error}"),
             ServerError::Worker(shard, reason) => write!(f, "worker {} failed: {reason}", shard.0),
+            ServerError::Interrupted(signal) => {
+                write!(f, "ended by signal {signal} before the drain was over")
+            }
         }
     }
 }
@@ -151,7 +158,8 @@ impl Server {
         }
         let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
-        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, threads, notices })
+        let impatience = sender;
+        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, threads, impatience, notices })
     }
 
     /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
@@ -207,8 +215,7 @@ impl Server {
         Watchdog { mesh, counters, threads, notifier }.start(patience)
     }
 
-    /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the process at once, with the exit
-    /// code of a process that died of it. SIGHUP has certificate and key read again.
+    /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the wait for it. SIGHUP has certificate and key read again.
     ///
     /// A service manager that asks for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told that the server is ready, reloads,
     /// stops, and as long as every worker goes round its loop that it is alive.
@@ -227,6 +234,7 @@ impl Server {
             move |notifier: &Notifier| notifier.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
         ready(&notifier);
         let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
+        let impatience = server.impatience.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
@@ -246,7 +254,9 @@ impl Server {
                         continue;
                     }
                     tracing::warn!("{name} again: ending at once");
-                    std::process::exit(128 + signal);
+                    // Nobody listens any more if the drain is over in this moment.
+                    drop(impatience.send(Notice::Interrupted(signal)));
+                    continue;
                 }
                 let longest_usec = u32::try_from(ending.longest().as_micros()).unwrap_or(u32::MAX);
                 let status = NotifyState::Status("delivering what was accepted, and closing connections");
@@ -276,12 +286,13 @@ fn seed() -> io::Result<HashSeed> {
     Ok(HashSeed(first, second))
 }
 
-/// Waits until so many workers have drained, or one of them has failed.
+/// Waits until so many workers have drained, or one of them has failed, or nobody is to wait any longer.
 fn await_workers(notices: &Receiver<Notice>, workers: usize) -> Result<(), ServerError> {
     for _ in 0..workers {
         match notices.recv() {
             Ok(Notice::Drained(_)) => {}
             Ok(Notice::Failed(id, reason)) => return Err(ServerError::Worker(id, reason)),
+            Ok(Notice::Interrupted(signal)) => return Err(ServerError::Interrupted(signal)),
             Err(_) => break,
         }
     }

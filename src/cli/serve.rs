@@ -12,11 +12,13 @@ use fanwire::config::{
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
+use std::{panic, thread};
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
@@ -172,7 +174,9 @@ enum LogFormat {
 /// Serves until it is told to end.
 pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     allocator::give_memory_back();
-    start_logging(arguments.log_format, arguments.verbose);
+    let _log = start_logging(arguments.log_format, arguments.verbose);
+    // A panic is told as all else is: in the log's format, and without waiting for whoever reads it.
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     let config = passed::take().and_then(|passed| config(arguments, passed));
     let result = config.map_err(ServerError::Config).and_then(Server::run);
     match result {
@@ -185,7 +189,12 @@ pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
 }
 
 fn exit_code(error: &ServerError) -> u8 {
-    if matches!(error, ServerError::Config(_)) { EXIT_USAGE } else { 1 }
+    match error {
+        ServerError::Config(_) => EXIT_USAGE,
+        // As of a process that died of it.
+        ServerError::Interrupted(signal) => (128 + signal) as u8,
+        _ => 1,
+    }
 }
 
 fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Config, ConfigError> {
@@ -363,20 +372,29 @@ fn is_serialised_origin(origin: &str) -> bool {
     })
 }
 
-fn start_logging(format: LogFormat, verbose: u8) {
+/// Lines of the log that wait to be written; what comes when there are so many is lost.
+const LOG_LINES_MAX: usize = 4096;
+
+/// Starts the log. A thread of its own writes it: whoever reads it slowly, or not at all, costs lines and holds up nobody.
+/// What waits is written when the answer is dropped, as far as it is taken within a second.
+fn start_logging(format: LogFormat, verbose: u8) -> WorkerGuard {
     let level = [LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
+    let is_terminal = io::stderr().is_terminal();
+    let writer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_MAX);
+    let (writer, guard) = writer.thread_name("log").finish(io::stderr());
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_max_level(level)
         .with_target(false)
         // A full disk or a closed stderr costs lines, not the server.
         .log_internal_errors(false);
     match format {
         LogFormat::Text => {
-            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+            log.with_ansi(is_terminal).init();
         }
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    guard
 }
 
 #[cfg(test)]

@@ -119,13 +119,15 @@ pub enum Order {
     Check,
 }
 
-/// What a shard's worker tells the server.
+/// What those who wait for the server's end are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The drain is over: the shard has no client left.
     Drained(ShardId),
     /// The worker cannot go on, for this reason; its clients are gone.
     Failed(ShardId, String),
+    /// Whoever waits for a drain waits no longer: this signal came once more.
+    Interrupted(i32),
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, PATIENCE, Raw, SAMPLE_101, http, upgrade};
 use crate::process::{Process, fanwire};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -47,6 +48,24 @@ fn a_log_that_cannot_be_written_costs_lines_and_nothing_else() {
         }
         assert_eq!(process.code(), Some(0), "{redirection}");
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let (process, stderr) =
+        Process::spawn_unheard(fanwire().args(["--listen", "127.0.0.1:0", "-vv", "--workers", "2"]));
+    let mut lines = BufReader::new(stderr).lines();
+    let listening =
+        lines.find_map(|line| line.ok()?.split_once("listening on ").map(|(_, rest)| rest.to_owned()));
+    let (address, _) = listening.as_deref().and_then(|line| line.split_once(": ")).expect("it listens");
+    let address = address.parse().expect("an address");
+    // A pipe holds 64 KiB, and each of these is some lines.
+    for _ in 0..1_000 {
+        assert_eq!(http(address, HEALTH).status, 200);
+    }
+    process.signal("TERM");
+    assert_eq!(process.code(), Some(0));
+    drop(lines);
 }
 
 #[test]
