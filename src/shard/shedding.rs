@@ -12,6 +12,7 @@ use crate::hub::ClientKey;
 use crate::limits;
 use crate::protocol::{CloseCode, Response, Status, Time};
 use std::cmp::Reverse;
+use std::mem;
 
 /// What a shard holds because of its peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,19 +63,27 @@ impl Shard {
         let mut queues: Vec<(u64, Queue)> = of_clients.chain(logs).collect();
         queues.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         let (mut clients, mut freed) = (0, 0);
-        for (_, queue) in queues {
+        for (bytes, queue) in queues {
             if left == 0 {
                 break;
             }
-            let laggards = match queue {
+            let mut going = match queue {
                 Queue::Client(key) => vec![key],
                 Queue::Log(local) => self.laggards(local),
             };
-            for key in laggards {
-                let bytes = self.let_go(key, now);
-                left = left.saturating_sub(bytes);
-                freed += bytes;
-                clients += 1;
+            while !going.is_empty() {
+                for key in mem::take(&mut going) {
+                    let bytes = self.let_go(key, now);
+                    left = left.saturating_sub(bytes);
+                    freed += bytes;
+                    clients += 1;
+                }
+                // All of a chunk is kept until nobody stands in it.
+                if let Queue::Log(local) = queue
+                    && self.subscriptions.get(local).is_some_and(|channel| channel.log.retained() > bytes / 2)
+                {
+                    going = self.laggards(local);
+                }
             }
         }
         if clients > 0 {
@@ -82,16 +91,16 @@ impl Shard {
         }
     }
 
-    /// Those who keep the older half of a log because their sockets have no room.
+    /// Those of a log's readers whose sockets have no room and who lag most: by more than half of what any of them does.
     fn laggards(&self, local: u32) -> Vec<ClientKey> {
         let Some(channel) = self.subscriptions.get(local) else { return Vec::new() };
-        let older_half = channel.log.retained() / 2;
-        let is_laggard = |key: &ClientKey| {
-            self.clients.get(*key).is_some_and(|client| {
-                client.outbox.blocked && self.view(*key, client).map_or(0, View::lag) > older_half
-            })
+        let lag = |key: &ClientKey| {
+            let client = self.clients.get(*key).filter(|client| client.outbox.blocked && !client.dying)?;
+            Some((*key, self.view(*key, client)?.lag()))
         };
-        channel.subscribers().iter().copied().filter(is_laggard).collect()
+        let lags = || channel.subscribers().iter().filter_map(lag);
+        let most = lags().map(|(_, bytes)| bytes).max().unwrap_or(0);
+        lags().filter(|(_, bytes)| *bytes > most / 2).map(|(key, _)| key).collect()
     }
 
     /// Ends a client for what it holds; how many bytes that frees, with those that go when it is forgotten.
@@ -230,6 +239,25 @@ mod tests {
         let open = [reader, early, late, small].map(|key| is_open(&shard, key));
         assert_eq!(open, [true, false, true, true]);
         assert!((30_000..65_000).contains(&shard.log_bytes()), "{} are kept", shard.log_bytes());
+        shard.check_invariants();
+    }
+
+    #[test]
+    fn a_log_is_let_go_even_if_all_have_taken_its_older_half_because_a_chunk_is_kept_as_a_whole() {
+        let mut shard = shard();
+        let [reader, early, late] = [(); 3].map(|()| member(&mut shard, "a"));
+        publish(&mut shard, reader, 100_000);
+        let room = |key| match key {
+            key if key == early => 60_000,
+            key if key == late => 90_000,
+            _ => usize::MAX,
+        };
+        flush(&mut shard, room);
+        let small = member(&mut shard, "b");
+        begin(&mut shard, small, 20_000);
+        shard.shed(1, NOW);
+        let open = [reader, early, late, small].map(|key| is_open(&shard, key));
+        assert_eq!((open, shard.log_bytes()), ([true, false, false, true], 0));
         shard.check_invariants();
     }
 
