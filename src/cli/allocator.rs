@@ -12,19 +12,26 @@ pub(crate) fn give_memory_back() {
     use std::process::Command;
     use std::{env, ffi::OsString};
 
-    /// Set, it is left as it is; it also says that we have started again.
+    /// Set, it is left as it is.
     const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
+    /// Which process has started again. The other variable does not say so: of a program that has more rights than whoever
+    /// starts it, by setcap(8) say, the dynamic linker takes it out of the environment (glibc from 2.39 on).
+    const STARTED_AGAIN: &str = "FANWIRE_STARTED_AGAIN";
     /// Bytes: what glibc begins with. No smaller, for each such piece costs two system calls.
     const THRESHOLD: &str = "131072";
 
-    if env::var_os(VARIABLE).is_some() {
+    let process = std::process::id().to_string();
+    let has_started_again = env::var(STARTED_AGAIN).is_ok_and(|started_again| started_again == process);
+    if has_started_again || env::var_os(VARIABLE).is_some() {
         return;
     }
     let Ok(program) = env::current_exe() else { return };
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsString::from("fanwire"));
     // It returns only if the system refuses, and then memory is kept, which harms nobody.
-    let _refused = Command::new(program).arg0(name).args(arguments).env(VARIABLE, THRESHOLD).exec();
+    let mut again = Command::new(program);
+    again.arg0(name).args(arguments).env(VARIABLE, THRESHOLD).env(STARTED_AGAIN, process);
+    let _refused = again.exec();
 }
 
 /// Other allocators are left as they are.

@@ -75,6 +75,12 @@ impl Process {
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
+    /// What it was started with in its environment (proc(5)).
+    pub(crate) fn environment(&self) -> String {
+        let variables = fs::read(format!("/proc/{}/environ", self.child.id())).expect("it runs");
+        String::from_utf8_lossy(&variables).into_owned()
+    }
+
     /// Bytes of its memory that are resident (proc(5)).
     pub(crate) fn resident_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");

@@ -4,6 +4,7 @@ use crate::client::{Client, http, upgrade_with};
 use crate::process::{Process, fanwire, run};
 use serde_json::Value;
 use std::net::TcpListener;
+use std::process::Command;
 
 const USAGE: Option<i32> = Some(2);
 
@@ -46,6 +47,22 @@ fn serve_is_what_it_does_without_a_subcommand() {
     let mut process = Process::spawn(fanwire().args(["serve", "--listen", "127.0.0.1:0"]));
     let address = process.address();
     assert_eq!(http(address, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+}
+
+/// A dynamic linker that takes the allocator's variable away, as it does for programs with capabilities of their own, must
+/// not have it start again for ever.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn it_starts_again_to_give_memory_back_but_no_more_than_once() {
+    for (before, starts_again) in
+        [("", true), ("FANWIRE_STARTED_AGAIN=1 ", true), ("FANWIRE_STARTED_AGAIN=$$ ", false)]
+    {
+        let fanwire = fanwire();
+        let script = format!(r#"unset MALLOC_MMAP_THRESHOLD_; {before}exec "$0" --listen 127.0.0.1:0"#);
+        let mut process = Process::spawn(Command::new("sh").arg("-c").arg(script).arg(fanwire.get_program()));
+        process.address();
+        assert_eq!(process.environment().contains("MALLOC_MMAP_THRESHOLD_="), starts_again, "{before}");
+    }
 }
 
 #[test]
