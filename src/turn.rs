@@ -13,7 +13,7 @@ use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
 use crate::shard::mail::Order;
-use crate::shard::{Full, Shard, Slices};
+use crate::shard::{Carried, Full, Shard, Slices};
 use peers::Peers;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::IpAddr;
@@ -61,6 +61,9 @@ pub trait Sockets {
 
     /// Tells the peer that nothing more will come.
     fn shutdown_write(&mut self, client: ClientKey);
+
+    /// What is held for a client between the shard and its socket.
+    fn carried(&mut self, client: ClientKey) -> Carried;
 
     /// Closes a client's socket; its key means nothing from now on.
     fn close(&mut self, client: ClientKey);
@@ -373,7 +376,8 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             self.shard.spare_nothing();
         }
         if let Some(excess_bytes) = self.mesh.excess(self.shard.id()) {
-            self.shard.shed(excess_bytes, self.now);
+            let sockets = &mut self.sockets;
+            self.shard.shed(excess_bytes, |key| sockets.carried(key), self.now);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::net::Received;
 use crate::net::tls::{Buffers, Handshake, Tls};
 use crate::net::transport::Transport;
 use crate::protocol::Time;
-use crate::shard::Shard;
+use crate::shard::{Carried, Shard};
 use crate::turn::{EventLoop, Progress, Read, Ready, Sockets};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -312,6 +312,13 @@ impl Sockets for Worker {
             transport.shutdown_write(buffers);
             Ok(())
         }));
+    }
+
+    fn carried(&mut self, client: ClientKey) -> Carried {
+        self.tls(client).map_or_else(Carried::default, |tls| Carried {
+            bytes: tls.held_bytes() as u64,
+            is_stuck: tls.has_unsent(),
+        })
     }
 
     fn close(&mut self, client: ClientKey) {

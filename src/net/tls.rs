@@ -151,6 +151,11 @@ impl<S: Stream> Tls<S> {
         self.undigested.len() + self.unread.bytes().len() + self.unsent.bytes().len()
     }
 
+    /// Whether ciphertext waits for room in the stream.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
     /// Bytes that it held when this was last called, and those that it holds now.
     pub(crate) fn recount(&mut self) -> (usize, usize) {
         let held_bytes = self.held_bytes();

@@ -34,7 +34,7 @@ mod writing;
 pub use deadlines::Instant;
 pub use outbox::{Plan, Slices};
 pub use reading::Full;
-pub use shedding::Held;
+pub use shedding::{Carried, Held};
 
 use crate::config::Config;
 use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};

@@ -1,13 +1,12 @@
 //! What a shard holds, and what it lets go when all peers together hold too much: the largest queues first.
 //!
 //! A queue is a log, which its most lagging readers keep, or what one client holds for itself: a message that is not
-//! whole, answers it has not read, the bytes of a request. Whoever can still be told gets 1013 (Try Again Later), or 503
-//! if it has asked for nothing yet. Whose socket has no room is cut off: what it does not read is what has to go.
+//! whole, answers it has not read, the bytes of a request, ciphertext on its way to its socket. Whoever can still be told
+//! gets 1013 (Try Again Later), or 503 if it has asked for nothing yet. Whose socket has no room is cut off: what it does
+//! not read is what has to go.
 
 use super::Shard;
 use super::allowance::Allowance;
-use super::client::Client;
-use super::outbox::View;
 use crate::hub::ClientKey;
 use crate::limits;
 use crate::protocol::{CloseCode, Response, Status, Time};
@@ -23,6 +22,15 @@ pub struct Held {
     pub queued_bytes: u64,
 }
 
+/// What a client's transport holds for it, and the shard does not see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// In bytes.
+    pub bytes: u64,
+    /// Some of them wait for room in its socket: it does not read.
+    pub is_stuck: bool,
+}
+
 /// What can be let go at once.
 #[derive(Clone, Copy, Debug)]
 enum Queue {
@@ -35,12 +43,12 @@ enum Queue {
 impl Shard {
     /// What the shard holds because of its peers.
     pub fn held(&self) -> Held {
-        let queued_bytes = self.bytes_retained();
+        let queued_bytes = self.bytes_retained() + self.counters.tls_bytes_held.get();
         let allowance = if self.place.config.rates.are_limited() { size_of::<Allowance>() as u64 } else { 0 };
         let clients = self.clients.len() as u64 * (limits::CLIENT_COST_BYTES + allowance);
         let channels = self.subscriptions.len() as u64 * limits::CHANNEL_COST_BYTES;
         let kept_for_later = self.spares.bytes() as u64;
-        let bytes = queued_bytes + self.counters.tls_bytes_held.get() + clients + channels + kept_for_later;
+        let bytes = queued_bytes + clients + channels + kept_for_later;
         Held { bytes, queued_bytes }
     }
 
@@ -49,15 +57,17 @@ impl Shard {
         self.spares.clear();
     }
 
-    /// Lets go of the largest queues until `excess_bytes` less are held, as far as it is queues that hold them. It looks at
-    /// every client.
-    pub fn shed(&mut self, excess_bytes: u64, now: Time) {
+    /// Lets go of the largest queues until `excess_bytes` less are held, as far as it is queues that hold them. `carried`
+    /// says what a client's transport holds. It looks at every client.
+    pub fn shed(&mut self, excess_bytes: u64, mut carried: impl FnMut(ClientKey) -> Carried, now: Time) {
         let mut left = excess_bytes;
-        // Who has been told already and takes it goes anyway.
-        let can_go =
-            |client: &Client| !client.dying && (client.outbox.blocked || !client.connection.is_over());
-        let of_clients = self.clients.iter().filter(|(_, client)| client.held > 0 && can_go(client));
-        let of_clients = of_clients.map(|(key, client)| (u64::from(client.held), Queue::Client(key)));
+        let of_clients = self.clients.iter().filter_map(|(key, client)| {
+            let Carried { bytes, is_stuck } = carried(key);
+            let bytes = u64::from(client.held) + bytes;
+            // Who has been told already and takes it goes anyway.
+            let can_go = !client.dying && (client.outbox.blocked || is_stuck || !client.connection.is_over());
+            (bytes > 0 && can_go).then_some((bytes, Queue::Client(key)))
+        });
         let logs = self.subscriptions.iter().filter(|(_, channel)| channel.log.retained() > 0);
         let logs = logs.map(|(local, channel)| (channel.log.retained(), Queue::Log(local)));
         let mut queues: Vec<(u64, Queue)> = of_clients.chain(logs).collect();
@@ -73,7 +83,7 @@ impl Shard {
             };
             while !going.is_empty() {
                 for key in mem::take(&mut going) {
-                    let bytes = self.let_go(key, now);
+                    let bytes = self.let_go(key, carried(key), now);
                     left = left.saturating_sub(bytes);
                     freed += bytes;
                     clients += 1;
@@ -104,13 +114,13 @@ impl Shard {
     }
 
     /// Ends a client for what it holds; how many bytes that frees, with those that go when it is forgotten.
-    fn let_go(&mut self, key: ClientKey, now: Time) -> u64 {
+    fn let_go(&mut self, key: ClientKey, carried: Carried, now: Time) -> u64 {
         let before = self.bytes_retained();
         let Some(client) = self.clients.get(key).filter(|client| !client.dying) else { return 0 };
         let (is_open, is_over) = (client.connection.is_open(), client.connection.is_over());
         let mut held = u64::from(client.held);
         self.counters.clients_shed.add(1);
-        if is_over || client.outbox.blocked {
+        if is_over || client.outbox.blocked || carried.is_stuck {
             self.leave(key);
             self.let_die(key);
         } else if is_open {
@@ -125,7 +135,7 @@ impl Shard {
             self.respond(key, &short_of_memory(), now);
             held = 0;
         }
-        before.saturating_sub(self.bytes_retained()) + held
+        before.saturating_sub(self.bytes_retained()) + held + carried.bytes
     }
 }
 
@@ -217,7 +227,7 @@ mod tests {
             begin(&mut shard, *key, bytes);
         }
         let before = shard.held().queued_bytes;
-        shard.shed(90_001, NOW);
+        shard.shed(90_001, |_| Carried::default(), NOW);
         let open: Vec<bool> = keys.iter().map(|key| is_open(&shard, *key)).collect();
         assert_eq!(open, [true, true, false, false]);
         assert!(shard.held().queued_bytes < before - 130_000, "it is free at once");
@@ -235,7 +245,7 @@ mod tests {
         flush(&mut shard, |key| if key == reader { usize::MAX } else { 10 });
         let small = member(&mut shard, "b");
         begin(&mut shard, small, 20_000);
-        shard.shed(1, NOW);
+        shard.shed(1, |_| Carried::default(), NOW);
         let open = [reader, early, late, small].map(|key| is_open(&shard, key));
         assert_eq!(open, [true, false, true, true]);
         assert!((30_000..65_000).contains(&shard.log_bytes()), "{} are kept", shard.log_bytes());
@@ -255,10 +265,25 @@ mod tests {
         flush(&mut shard, room);
         let small = member(&mut shard, "b");
         begin(&mut shard, small, 20_000);
-        shard.shed(1, NOW);
+        shard.shed(1, |_| Carried::default(), NOW);
         let open = [reader, early, late, small].map(|key| is_open(&shard, key));
         assert_eq!((open, shard.log_bytes()), ([true, false, false, true], 0));
         shard.check_invariants();
+    }
+
+    #[test]
+    fn what_a_transport_holds_counts_as_its_clients_and_who_does_not_take_it_is_cut_off() {
+        let mut shard = shard();
+        let [stuck, begun, small] = ["a", "b", "c"].map(|name| member(&mut shard, name));
+        begin(&mut shard, small, 1_000);
+        let carried = |key| match key {
+            key if key == stuck => Carried { bytes: 30_000, is_stuck: true },
+            key if key == begun => Carried { bytes: 16_000, is_stuck: false },
+            _ => Carried::default(),
+        };
+        shard.shed(30_001, carried, NOW);
+        assert_eq!([stuck, begun, small].map(|key| is_open(&shard, key)), [false, false, true]);
+        assert_eq!((shard.next_dead(), shard.next_dead()), (Some(stuck), None), "the other is told 1013");
     }
 
     #[test]
@@ -267,7 +292,7 @@ mod tests {
         let reader = member(&mut shard, "a");
         publish(&mut shard, reader, 100_000);
         shard.seal();
-        shard.shed(u64::MAX, NOW);
+        shard.shed(u64::MAX, |_| Carried::default(), NOW);
         assert!(is_open(&shard, reader));
     }
 
@@ -276,7 +301,7 @@ mod tests {
         let mut shard = shard();
         let key = shard.connect(NOW);
         shard.receive(key, &mut b"GET / HTTP/1.1\r\nX: ".to_vec(), false, usize::MAX, NOW);
-        shard.shed(1, NOW);
+        shard.shed(1, |_| Carried::default(), NOW);
         let mut out = Slices::new();
         shard.unwritten(key, &mut out);
         assert!(out[0].starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&out[0]));
@@ -289,7 +314,7 @@ mod tests {
         publish(&mut shard, key, 100_000);
         flush(&mut shard, |_| 10);
         shard.fail(key, CloseCode::NORMAL, "", NOW);
-        shard.shed(u64::MAX, NOW);
+        shard.shed(u64::MAX, |_| Carried::default(), NOW);
         assert_eq!(shard.next_dead(), Some(key));
     }
 }

@@ -1,11 +1,14 @@
 //! A memory budget: what all clients together may make the server hold.
 
-use crate::client::{Client, PATIENCE, Received, assert_closed, header};
+use crate::certificate::{Certificate, Secure};
+use crate::client::{Client, PATIENCE, Received, assert_closed, connect, header};
 use crate::process::Process;
 use crate::running::Running;
 use fanwire::config::Config;
 use fanwire::protocol::{CloseCode, Closure};
+use rustls::version::TLS13;
 use std::io::Write;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,4 +149,35 @@ fn what_is_resident_stays_within_the_budget_and_goes_back_to_the_system_after_a_
         assert!(started.elapsed() < PATIENCE, "{} bytes stay", process.resident_bytes() - first);
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn ciphertext_that_nobody_reads_is_let_go_before_what_others_have_just_begun() {
+    const LAZY: usize = 120;
+    let certificate = Certificate::new();
+    let server = Running::start(1, |config| {
+        configure(config);
+        certificate.configure(config);
+        config.echo = true;
+    });
+    let trusted = Arc::new(certificate.trusted(&[&TLS13]));
+    let mut ann = server.client("/ws");
+    ann.send_raw(&first_fragment(100));
+    let mut lazy: Vec<Client> = (0..LAZY)
+        .map(|_| {
+            let stream = connect(server.tls_address(), Some(4 << 10));
+            Client::on(Secure::on(stream, &trusted).expect("a handshake"), "/echo", None)
+        })
+        .collect();
+    // Of what comes back to each, more than 30 KB wait as ciphertext and nothing else.
+    let message = vec![0; 60 << 10];
+    for client in &mut lazy {
+        client.send_binary(&message);
+    }
+    let totals = server.until("some are let go", |totals| {
+        totals.clients_shed > 0 && totals.memory_held <= BUDGET_BYTES as u64
+    });
+    assert!((totals.clients_shed as usize) < LAZY, "no more than need be");
+    ann.send_raw(&LAST_FRAGMENT);
+    assert_eq!(ann.receive(), Received::Binary(vec![0; 100]));
 }

@@ -13,6 +13,7 @@ use fanwire::hub::ClientKey;
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
 use fanwire::protocol::Time;
+use fanwire::shard::Carried;
 use fanwire::turn::{Read, Ready, Sockets};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice, Read as _};
@@ -483,6 +484,10 @@ impl Sockets for Net {
             assert!(!wire.down_ended, "a write side is shut down once");
             wire.down_ended = true;
         }
+    }
+
+    fn carried(&mut self, _client: ClientKey) -> Carried {
+        Carried::default()
     }
 
     fn close(&mut self, client: ClientKey) {
