@@ -35,7 +35,8 @@ pub struct Mesh<W> {
     /// Clients of all shards, those at the door not counted.
     connections: AtomicUsize,
     connections_max: usize,
-    memory: Budget,
+    /// What may be held and is, if it matters.
+    memory: Option<Budget>,
     /// The same by address, if that is limited.
     addresses: Addresses,
     /// Bytes in a mailbox from which on nobody reads sockets.
@@ -79,7 +80,7 @@ impl<W: Wake> Mesh<W> {
         };
         let mailboxes: Vec<Mailbox<W>> = wakers.into_iter().map(mailbox).collect();
         Mesh {
-            memory: Budget::new(memory_bytes_max, mailboxes.len()),
+            memory: (memory_bytes_max > 0).then(|| Budget::new(memory_bytes_max, mailboxes.len())),
             mailboxes,
             ahead: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -192,22 +193,24 @@ impl<W: Wake> Mesh<W> {
 
     /// Whether there is memory for somebody new.
     pub fn has_memory(&self) -> bool {
-        self.memory.has_room(self.bytes_on_the_way())
+        self.memory.as_ref().is_none_or(|memory| memory.has_room(self.bytes_on_the_way()))
     }
 
     /// A shard says what it holds. If that is too much in all, whoever holds most is woken.
     pub fn note_held(&self, shard: ShardId, held: Held) {
-        self.memory.note(shard, held);
-        let largest = self.memory.largest();
-        if largest != shard && self.memory.excess(self.bytes_on_the_way()).is_some() {
+        let Some(memory) = &self.memory else { return };
+        memory.note(shard, held);
+        let largest = memory.largest();
+        if largest != shard && memory.excess(self.bytes_on_the_way()).is_some() {
             self.mailboxes[usize::from(largest.0)].wake();
         }
     }
 
     /// Bytes that a shard has to let go, because all of them hold too much and it holds most.
     pub fn excess(&self, shard: ShardId) -> Option<u64> {
-        let excess = self.memory.excess(self.bytes_on_the_way())?;
-        (self.memory.largest() == shard).then_some(excess)
+        let memory = self.memory.as_ref()?;
+        let excess = memory.excess(self.bytes_on_the_way())?;
+        (memory.largest() == shard).then_some(excess)
     }
 
     /// Bytes in all mailboxes.
@@ -330,6 +333,13 @@ mod tests {
         assert_eq!(mesh.admit(), Err(Full::Connections));
         mesh.release();
         assert_eq!(mesh.admit(), Ok(()));
+    }
+
+    #[test]
+    fn without_a_budget_there_is_always_memory() {
+        let mesh = mesh();
+        mesh.note_held(A, Held { bytes: u64::MAX, queued_bytes: u64::MAX });
+        assert!(mesh.has_room() && mesh.excess(A).is_none());
     }
 
     #[test]

@@ -77,6 +77,8 @@ counters! {
     tls_handshakes_failed;
     /// Connections to a TLS port that spoke plain HTTP, and were told so.
     tls_plaintext_requests;
+    /// Gauge: connections that TLS is spoken on.
+    tls_connections_open;
     /// Gauge: bytes that TLS holds for single clients: ciphertext that is no whole record yet, that TCP has not taken,
     /// and plaintext that a read had no room for. On top of `bytes_retained`.
     tls_bytes_held;

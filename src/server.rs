@@ -230,21 +230,27 @@ impl Server {
         greeting.log(&server);
         let notifier = Notifier::new(env::var_os("NOTIFY_SOCKET"));
         server.watch(&notifier)?;
-        let ready =
-            move |notifier: &Notifier| notifier.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
-        ready(&notifier);
+        // Not while we end: the service manager would think that we go on.
+        let ready = move |notifier: &Notifier, ending: &Ending| {
+            if ending.seconds().is_none() {
+                notifier.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+            }
+        };
+        ready(&notifier, &server.ending);
         let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
         let impatience = server.impatience.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    notifier.tell_of_reload();
+                    if ending.seconds().is_none() {
+                        notifier.tell_of_reload();
+                    }
                     if let Some(renewal) = &renewal {
-                        let notifier = notifier.clone();
-                        renewal.reload(move || ready(&notifier));
+                        let (notifier, ending) = (notifier.clone(), ending.clone());
+                        renewal.reload(move || ready(&notifier, &ending));
                     } else {
                         tracing::info!("SIGHUP: there is no certificate to be read again");
-                        ready(&notifier);
+                        ready(&notifier, &ending);
                     }
                     continue;
                 }

@@ -372,6 +372,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     /// Lets go of what is too much, if this shard holds most of it.
     fn relieve(&mut self) {
+        self.mesh.note_held(self.shard.id(), self.shard.held());
         if !self.mesh.has_memory() {
             self.shard.spare_nothing();
         }

@@ -270,6 +270,9 @@ impl Sockets for Worker {
             self.transports.resize_with(index + 1, || None);
         }
         self.transports[index] = Some(transport);
+        if tls.is_some() {
+            self.counters.tls_connections_open.set(self.counters.tls_connections_open.get() + 1);
+        }
         Ok(peer.ip())
     }
 
@@ -278,6 +281,11 @@ impl Sockets for Worker {
     }
 
     fn close_listeners(&mut self) {
+        for door in &mut self.listeners {
+            // A socket that was passed to us stays open with others: closing ours would not end its events. If it cannot be
+            // taken out they are in vain, and harm nobody.
+            drop(self.poll.registry().deregister(&mut door.socket));
+        }
         self.listeners.clear();
     }
 
@@ -330,6 +338,7 @@ impl Sockets for Worker {
             let (is_pending, held_bytes) = (tls.handshake() == Handshake::Pending, tls.held_bytes() as u64);
             let counters = &self.counters;
             counters.tls_handshakes_failed.add(u64::from(is_pending));
+            counters.tls_connections_open.set(counters.tls_connections_open.get() - 1);
             counters.tls_bytes_held.set(counters.tls_bytes_held.get() - held_bytes);
         }
         if let Some(transport) = self.transports.get_mut(client.index as usize) {

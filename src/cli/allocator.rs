@@ -26,6 +26,10 @@ pub(crate) fn give_memory_back() {
         return;
     }
     let Ok(program) = env::current_exe() else { return };
+    if program.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-")) {
+        // The dynamic linker, called by its name: who we are is among its arguments.
+        return;
+    }
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsString::from("fanwire"));
     // It returns only if the system refuses, and then memory is kept, which harms nobody.

@@ -192,7 +192,7 @@ fn exit_code(error: &ServerError) -> u8 {
     match error {
         ServerError::Config(_) => EXIT_USAGE,
         // As of a process that died of it.
-        ServerError::Interrupted(signal) => (128 + signal) as u8,
+        ServerError::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(1),
         _ => 1,
     }
 }

@@ -48,7 +48,8 @@ impl Shard {
         let clients = self.clients.len() as u64 * (limits::CLIENT_COST_BYTES + allowance);
         let channels = self.subscriptions.len() as u64 * limits::CHANNEL_COST_BYTES;
         let kept_for_later = self.spares.bytes() as u64;
-        let bytes = queued_bytes + clients + channels + kept_for_later;
+        let tls = self.counters.tls_connections_open.get() * limits::TLS_COST_BYTES;
+        let bytes = queued_bytes + clients + tls + channels + kept_for_later;
         Held { bytes, queued_bytes }
     }
 

@@ -105,9 +105,9 @@ fn beyond_the_budget_whoever_does_not_read_its_channel_is_cut_off() {
                 (server.client(&target), Client::with_receive_buffer(server.address, &target, 8 << 10))
             })
             .collect();
-        // Each lazy client may lag by two messages, but not all of them at once.
-        let message = "x".repeat(225 << 10);
-        for _ in 0..2 {
+        // Each lazy client may lag by all of it, but not all of them at once. No message is as large as what any lags by.
+        let message = "x".repeat(20 << 10);
+        for _ in 0..24 {
             for (publisher, _) in &mut rooms {
                 publisher.send(&message);
                 assert!(publisher.text() == message, "who reads hears everything");
@@ -120,10 +120,11 @@ fn beyond_the_budget_whoever_does_not_read_its_channel_is_cut_off() {
         let shed = totals.clients_shed;
         assert!(shed < 12, "no more than need be");
         server.until("they are gone at once", |totals| totals.connections_open == 24 - shed);
-        let lazy = rooms.into_iter().map(|(_, lazy)| lazy);
-        let cut =
-            lazy.filter_map(|mut lazy| (lazy.receive() == Received::Closed(Closure::Lost)).then_some(()));
-        assert_eq!(cut.count() as u64, shed, "the others hear what waits for them");
+        // Whoever was cut off has a part of it, and the others hear all that waits for them.
+        let is_cut_off =
+            |mut lazy: Client| (0..24).any(|_| lazy.receive() == Received::Closed(Closure::Lost));
+        let cut_off = rooms.into_iter().filter_map(|(_, lazy)| is_cut_off(lazy).then_some(()));
+        assert_eq!(cut_off.count() as u64, shed);
     }
 }
 
@@ -145,7 +146,7 @@ fn what_is_resident_stays_within_the_budget_and_goes_back_to_the_system_after_a_
     assert!(peak < BUDGET_BYTES + (4 << 20), "{peak} bytes at the peak");
     drop(clients);
     let started = Instant::now();
-    while process.resident_bytes() - first > BUDGET_BYTES / 4 {
+    while process.resident_bytes() - first > BUDGET_BYTES / 2 {
         assert!(started.elapsed() < PATIENCE, "{} bytes stay", process.resident_bytes() - first);
         thread::sleep(Duration::from_millis(10));
     }

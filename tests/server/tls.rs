@@ -364,7 +364,7 @@ fn a_drain_delivers_everything_over_tls_and_then_says_1001() {
     }
     drop(publisher.rest());
     let totals = server.wait();
-    assert_eq!((totals.closed_cleanly, totals.tls_bytes_held), (5, 0));
+    assert_eq!((totals.closed_cleanly, totals.tls_bytes_held, totals.tls_connections_open), (5, 0, 0));
 }
 
 #[test]
