@@ -234,8 +234,8 @@ impl Sockets for Worker {
         for ready in ready.iter_mut() {
             if let Ready::Client { key, writable: writable @ true, ending, .. } = ready {
                 let flushed = self.with_transport(*key, |transport, _| transport.flush());
-                *writable = flushed.as_ref().is_ok_and(|has_room| *has_room);
-                // What it died of is for the reader to find.
+                // What it died of is for the reader to find; or for the writer, if it is not read because its answers wait.
+                *writable = !matches!(flushed, Ok(false));
                 *ending |= flushed.is_err();
             }
         }

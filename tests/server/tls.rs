@@ -116,6 +116,28 @@ fn a_second_connection_resumes_the_session_whichever_worker_has_it() {
 }
 
 #[test]
+fn a_client_that_is_gone_while_its_answers_wait_for_room_is_noticed_without_a_timeout() {
+    let certificate = Certificate::new();
+    let server = Running::start(1, |config| {
+        certificate.configure(config);
+        config.echo = true;
+        config.send_buffer_bytes = Some(8 << 10);
+        (config.limits.ping_interval_ms, config.limits.idle_timeout_ms) = (0, 0);
+    });
+    let mut echo = certificate.connect(server.tls_address());
+    echo.write_all(upgrade("/echo").as_bytes()).expect("the server takes it");
+    let mut response = vec![0; SAMPLE_101.len()];
+    echo.read_exact(&mut response).expect("a 101");
+    // It reads none of its answers, until the server reads no more of what it says.
+    echo.0.sock.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    let message = masked(0x82, &[7; 10_000]);
+    while echo.write_all(&message).is_ok() {}
+    // What it has not read makes that a reset.
+    drop(echo);
+    server.until("its connection is freed", |totals| totals.connections_open == 0);
+}
+
+#[test]
 fn messages_as_long_as_they_may_be_go_both_ways() {
     let certificate = Certificate::new();
     let server = start(&certificate, 2);
