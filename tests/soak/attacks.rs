@@ -102,11 +102,13 @@ impl Arsenal {
         (name, script)
     }
 
-    /// Half a message, held: many of them together fill the budget.
-    pub(crate) fn draw_hoard(&self, random: &mut Random) -> Script {
-        let mut script = Script { life_ms: random.within(4_000..=8_000) as u64, ..Script::default() };
-        hoard(self, &mut script, random);
-        script.tls = Tls::None;
+    /// Half a message, held, by one who comes while there is memory and says it so many milliseconds later: many of them
+    /// together fill the budget.
+    pub(crate) fn draw_hoard(&self, wait_ms: u64, random: &mut Random) -> Script {
+        let life_ms = wait_ms + random.within(4_000..=8_000) as u64;
+        let mut script = Script { life_ms, tls: Tls::None, ..Script::default() };
+        script.enter(&noise(random)).then(Step::Wait(wait_ms));
+        half_a_message(&mut script, random);
         script
     }
 
@@ -281,12 +283,17 @@ fn huge_length(_: &Arsenal, script: &mut Script, random: &mut Random) {
     script.enter(&noise(random)).say(header(FIN_BINARY, len, NO_KEY)).then(Step::Flood(vec![0; 1_000], 50));
 }
 
-/// A message as long as it may be, but for its end, which comes a byte at a time.
 fn hoard(_: &Arsenal, script: &mut Script, random: &mut Random) {
+    script.enter(&noise(random));
+    half_a_message(script, random);
+}
+
+/// A message as long as it may be, but for its end, which comes a byte at a time.
+fn half_a_message(script: &mut Script, random: &mut Random) {
     const CHUNK: usize = 8 << 10;
     let len = MESSAGE_BYTES_MAX - random.below(3 * CHUNK);
     let chunks = (len / CHUNK - 1) as u32;
-    script.enter(&noise(random)).say(header(FIN_BINARY, len as u64, NO_KEY));
+    script.say(header(FIN_BINARY, len as u64, NO_KEY));
     script.then(Step::Flood(vec![0; CHUNK], chunks)).then(Step::Drip(vec![0; 20].into(), 2_000));
 }
 

@@ -448,7 +448,7 @@ impl<'c> Crowd<'c> {
 
     /// In quiet: looks whether everybody is there and has heard everything.
     fn settle(&mut self, now_ms: u64) -> Result<(), Broken> {
-        if self.course.crowd_is_settled.load(Ordering::SeqCst) {
+        if self.course.crowd_is_settled.load(Ordering::SeqCst) || self.course.stage() != self.stage {
             return Ok(());
         }
         let is_late = now_ms > self.stage_since_ms + REST_MS;

@@ -16,12 +16,13 @@ use std::time::Duration;
 /// Milliseconds between looks at who has something to do.
 const LOOK_MS: u64 = 10;
 
-/// Milliseconds from one surge to the next, and how long it lasts.
+/// Milliseconds from one surge to the next, within which those of one come, and after which each begins to hoard.
 const SURGE_EVERY_MS: u64 = 45_000;
-const SURGE_MS: usize = 4_000;
+const SURGE_MS: usize = 2_000;
+const SURGE_WAIT_MS: u64 = 2_500;
 
 /// When the first surge comes: within the warm-up, which is to be like all that follows.
-const SURGE_FIRST_MS: u64 = 3_000;
+const SURGE_FIRST_MS: u64 = 1_000;
 
 /// Bad clients that come in a surge: with half a message each they hold more than the budget.
 pub(crate) const SURGE: usize = 420;
@@ -147,7 +148,7 @@ impl<'c> Mob<'c> {
         let surge_now = (SURGE * passed_ms).div_ceil(SURGE_MS);
         for _ in 0..surge_now.min(self.surge_left) {
             self.surge_left -= 1;
-            let script = self.arsenal.draw_hoard(&mut self.random);
+            let script = self.arsenal.draw_hoard(SURGE_WAIT_MS, &mut self.random);
             self.open("half a message, held, in a surge", script, now_ms);
         }
         for _ in bad..self.count {
