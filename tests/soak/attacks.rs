@@ -104,7 +104,7 @@ impl Arsenal {
 
     /// Half a message, held, by one who comes while there is memory and says it so many milliseconds later: many of them
     /// together fill the budget.
-    pub(crate) fn draw_hoard(&self, wait_ms: u64, random: &mut Random) -> Script {
+    pub(crate) fn draw_hoard(wait_ms: u64, random: &mut Random) -> Script {
         let life_ms = wait_ms + random.within(4_000..=8_000) as u64;
         let mut script = Script { life_ms, tls: Tls::None, ..Script::default() };
         script.enter(&noise(random)).then(Step::Wait(wait_ms));

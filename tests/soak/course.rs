@@ -21,6 +21,9 @@ pub(crate) enum Stage {
 
 const STAGES: [Stage; 4] = [Stage::Chaos, Stage::Quiet, Stage::Farewell, Stage::Over];
 
+/// Milliseconds after a peak in which what it led to is heard of.
+const SHORTNESS_MS: u64 = 8_000;
+
 /// Milliseconds for which no thread is kept waiting on a machine that is only busy.
 const STANDSTILL_MS: u64 = 5_000;
 
@@ -37,8 +40,12 @@ pub(crate) struct Course {
     /// Connections of good and of bad clients.
     pub(crate) good: AtomicUsize,
     pub(crate) bad: AtomicUsize,
-    /// Whether the server's memory is so near its budget that it may turn away those who come.
-    pub(crate) is_short_of_memory: AtomicBool,
+    /// Probes that have not ended yet.
+    pub(crate) probes: AtomicUsize,
+    /// When memory was last seen to be near the server's budget, and when the server last said that it let go of clients
+    /// because of that, in milliseconds.
+    short_ms: AtomicU64,
+    shed_ms: AtomicU64,
     /// When the machine stood still last, in milliseconds; 0 if it never did.
     stood_still_ms: AtomicU64,
     broken: Mutex<Option<String>>,
@@ -53,7 +60,9 @@ impl Course {
             crowd_is_settled: AtomicBool::new(false),
             good: AtomicUsize::new(0),
             bad: AtomicUsize::new(0),
-            is_short_of_memory: AtomicBool::new(false),
+            probes: AtomicUsize::new(0),
+            short_ms: AtomicU64::new(0),
+            shed_ms: AtomicU64::new(0),
             stood_still_ms: AtomicU64::new(0),
             broken: Mutex::new(None),
             counts: Mutex::new(BTreeMap::new()),
@@ -80,6 +89,34 @@ impl Course {
         let enter = |now: u8| (now != over).then_some(stage as u8);
         // It fails if the run is over.
         let _ = self.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter);
+    }
+
+    /// Memory is near the budget.
+    pub(crate) fn note_shortness(&self) {
+        self.short_ms.store(self.now_ms(), Ordering::SeqCst);
+    }
+
+    /// The server has let go of clients.
+    pub(crate) fn note_shedding(&self) {
+        self.note_shortness();
+        self.shed_ms.store(self.now_ms(), Ordering::SeqCst);
+    }
+
+    /// Whether the server may have turned away, a short time ago, who came.
+    pub(crate) fn was_short_of_memory(&self) -> bool {
+        self.is_recent(&self.short_ms)
+    }
+
+    /// Whether it may have let go of who was there.
+    pub(crate) fn was_shed(&self) -> bool {
+        self.is_recent(&self.shed_ms)
+    }
+
+    fn is_recent(&self, ms: &AtomicU64) -> bool {
+        match ms.load(Ordering::SeqCst) {
+            0 => false,
+            ms => self.now_ms() < ms + SHORTNESS_MS,
+        }
     }
 
     /// A thread that does something many times a second says what time went by since it did so last. If that is long, the

@@ -4,13 +4,11 @@ use crate::course::{Course, Stage};
 use crate::laws::{Broken, Laws, Publication, Publisher};
 use crate::member::{Character, Ending, Heard, Member, Progress, Shared, Temper};
 use crate::random::Random;
-use crate::wire::Route;
+use crate::verdict::Verdict;
+use crate::wire::Destination;
 use fanwire::protocol::Time;
 use mio::{Events, Poll, Token};
-use rustls::ClientConfig;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -32,28 +30,11 @@ const READS_PER_TURN: usize = 16;
 /// Bytes that a client takes at a time which reads in sips.
 const SIP_BYTES: usize = 4 << 10;
 
+/// Milliseconds within which the server's log says why it let go of somebody.
+const SUSPENSE_MS: u64 = 2_000;
+
 /// Milliseconds within which all that is under way arrives, however busy the machine is.
 const REST_MS: u64 = 40_000;
-
-/// Where the server is, and how TLS with it is spoken.
-#[derive(Clone, Debug)]
-pub(crate) struct Destination {
-    pub(crate) plain: SocketAddr,
-    pub(crate) tls: SocketAddr,
-    pub(crate) configs: Vec<Arc<ClientConfig>>,
-}
-
-impl Destination {
-    /// A way there: with TLS if a configuration is named.
-    pub(crate) fn route(&self, tls: Option<usize>, random: &mut Random) -> Route {
-        Route {
-            address: if tls.is_some() { self.tls } else { self.plain },
-            source: IpAddr::V4(Ipv4Addr::new(127, 0, 0, random.within(1..=16) as u8)),
-            tls: tls.map(|config| self.configs[config].clone()),
-            receive_buffer: None,
-        }
-    }
-}
 
 /// The good clients.
 pub(crate) struct Crowd<'c> {
@@ -70,6 +51,8 @@ pub(crate) struct Crowd<'c> {
     next_publisher: Publisher,
     /// Messages to publish a second, over all.
     rate: u32,
+    /// Endings that want of memory may excuse: the server's log says so a little later perhaps.
+    suspects: Vec<Suspect>,
     said: u64,
     heard: u64,
     heard_bytes: u64,
@@ -81,6 +64,13 @@ pub(crate) struct Crowd<'c> {
     heard_ms: u64,
     stage: Stage,
     stage_since_ms: u64,
+}
+
+/// An ending that want of memory may excuse.
+struct Suspect {
+    ended_ms: u64,
+    verdict: Verdict,
+    how: String,
 }
 
 /// The place of a good client.
@@ -123,6 +113,7 @@ impl<'c> Crowd<'c> {
             unread: Vec::new(),
             next_publisher: 1,
             rate,
+            suspects: Vec::new(),
             said: 0,
             heard: 0,
             heard_bytes: 0,
@@ -250,7 +241,6 @@ impl<'c> Crowd<'c> {
     /// A connection has ended: whether it may have.
     fn end(&mut self, index: usize, ending: Ending) {
         let now_ms = self.course.now_ms();
-        let is_short = self.course.is_short_of_memory.load(Ordering::SeqCst);
         let place = &mut self.places[index];
         let Some(member) = place.member.take() else { return };
         let Character { temper, room, .. } = place.character;
@@ -263,19 +253,11 @@ impl<'c> Crowd<'c> {
             Ending::Refused(status) => format!("HTTP {status}"),
             Ending::Lost(_) => "cut off".to_owned(),
         };
-        let stood_still = self.course.stood_still();
-        let may_end = match &ending {
-            Ending::Closed(1008 | 1001, _) | Ending::Refused(408) | Ending::Lost(_) if stood_still => true,
-            Ending::Left => self.stage != Stage::Farewell,
-            Ending::Closed(1001, _) => self.stage == Stage::Farewell,
-            Ending::Closed(1008, _) => temper.may_be_slow() && self.stage != Stage::Farewell,
-            Ending::Closed(1013, _) | Ending::Refused(503) => is_short,
-            Ending::Closed(..) | Ending::Refused(_) => false,
-            // Of whom the budget is relieved, and whose socket is full, is told nothing.
-            Ending::Lost(_) => is_short && self.stage == Stage::Chaos && member.listener.is_some(),
-        };
         self.course.count(format!("closes of good clients: {what}"));
-        if may_end {
+        let verdict = Verdict::after_standstill(&ending)
+            .filter(|_| self.course.stood_still())
+            .unwrap_or_else(|| Verdict::of(&ending, temper, member.listener.is_some(), self.stage));
+        if verdict == Verdict::Right {
             return;
         }
         let how = match ending {
@@ -284,22 +266,25 @@ impl<'c> Crowd<'c> {
             _ => what,
         };
         let Character { tls, deflate, .. } = &place.character;
-        self.course.break_off(
-            "good clients are not closed",
-            format!(
-                "one of room {room} that is {} got {how} (stage {:?}, tls {tls:?}, deflate {}, leaving {})",
-                temper.name(),
-                self.stage,
-                deflate.is_some(),
-                member.is_leaving
-            ),
+        let how = format!(
+            "one of room {room} that is {} got {how} (stage {:?}, tls {tls:?}, deflate {}, leaving {})",
+            temper.name(),
+            self.stage,
+            deflate.is_some(),
+            member.is_leaving
         );
+        if verdict == Verdict::Wrong {
+            self.course.break_off("good clients are not closed", how);
+        } else {
+            self.suspects.push(Suspect { ended_ms: now_ms, verdict, how });
+        }
     }
 
     // ---- What is due ------------------------------------------------------------------------------------------------
 
     fn look(&mut self, now_ms: u64, passed_ms: u64) -> Result<(), Broken> {
         self.expire(now_ms)?;
+        self.judge_suspects(now_ms);
         match self.stage {
             Stage::Chaos => {
                 self.come(now_ms);
@@ -327,6 +312,22 @@ impl<'c> Crowd<'c> {
         let good = self.places.iter().filter(|place| place.member.is_some()).count();
         self.course.good.store(good, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Only want of memory excuses the server.
+    fn judge_suspects(&mut self, now_ms: u64) {
+        let course = self.course;
+        self.suspects.retain(|Suspect { ended_ms, verdict, how }| {
+            let is_due = now_ms > ended_ms + SUSPENSE_MS;
+            let excuse = match verdict {
+                Verdict::RightIfShed => course.was_shed(),
+                _ => course.was_short_of_memory(),
+            };
+            if is_due && !excuse {
+                course.break_off("good clients are not closed while there is memory", how);
+            }
+            !is_due
+        });
     }
 
     /// Ends handshakes that take too long, and reads those that wait to be read again.

@@ -3,11 +3,10 @@
 
 use crate::attacks::Arsenal;
 use crate::course::{Course, Stage};
-use crate::crowd::Destination;
 use crate::ear::Ear;
 use crate::random::Random;
 use crate::script::{Script, Step, Tls};
-use crate::wire::Wire;
+use crate::wire::{Destination, Wire};
 use mio::{Events, Poll, Token};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering;
@@ -24,8 +23,9 @@ const SURGE_WAIT_MS: u64 = 2_500;
 /// When the first surge comes: within the warm-up, which is to be like all that follows.
 const SURGE_FIRST_MS: u64 = 1_000;
 
-/// Bad clients that come in a surge: with half a message each they hold more than the budget.
-pub(crate) const SURGE: usize = 420;
+/// Bad clients that come in a surge: with half a message each they would hold more than budget and
+/// allowance together.
+pub(crate) const SURGE: usize = 720;
 
 /// Writes of one flood before the others have their turn.
 const WRITES_PER_TURN: u32 = 16;
@@ -148,7 +148,7 @@ impl<'c> Mob<'c> {
         let surge_now = (SURGE * passed_ms).div_ceil(SURGE_MS);
         for _ in 0..surge_now.min(self.surge_left) {
             self.surge_left -= 1;
-            let script = self.arsenal.draw_hoard(SURGE_WAIT_MS, &mut self.random);
+            let script = Arsenal::draw_hoard(SURGE_WAIT_MS, &mut self.random);
             self.open("half a message, held, in a surge", script, now_ms);
         }
         for _ in bad..self.count {

@@ -1,7 +1,9 @@
 //! [`Server`]: the real binary under its load: its log, its memory, its descriptors, and its end.
 
 use crate::certificate::Certificate;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -66,8 +68,7 @@ struct Log {
     last: VecDeque<String>,
     plain: Option<SocketAddr>,
     tls: Option<SocketAddr>,
-    /// When it last said that it let go of clients because of the budget, and how often it did.
-    shed: Option<Instant>,
+    /// How often it said that it let go of clients because of its budget.
     sheds: u64,
     has_ended: bool,
 }
@@ -129,12 +130,7 @@ impl Server {
         lock(&self.log).last.iter().fold(String::new(), |lines, line| lines + "    " + line + "\n")
     }
 
-    /// Whether it has let go of clients because of its budget within the last while.
-    pub(crate) fn has_shed_within(&self, while_: Duration) -> bool {
-        lock(&self.log).shed.is_some_and(|shed| shed.elapsed() < while_)
-    }
-
-    /// How often it has.
+    /// How often it has let go of clients because of its budget.
     pub(crate) fn sheds(&self) -> u64 {
         lock(&self.log).sheds
     }
@@ -161,6 +157,10 @@ impl Server {
         Some(f64::from(ticks?) / 100.0)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn terminate(&self) -> bool {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|status| status.success())
@@ -184,7 +184,6 @@ impl Log {
             *if line.contains("wss://") { &mut self.tls } else { &mut self.plain } = Some(address);
         }
         if line.contains("let go: ") {
-            self.shed = Some(Instant::now());
             self.sheds += 1;
         }
         self.last.push_back(line);
@@ -200,6 +199,17 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// For how long each thread of a process has waited for a core since it began (proc(5)). Empty where the system does not say.
+pub(crate) fn waits_for_core(process: impl Display) -> BTreeMap<OsString, Duration> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return BTreeMap::new() };
+    let wait = |thread: fs::DirEntry| {
+        let times = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let nanoseconds = times.split(' ').nth(1)?.parse().ok()?;
+        Some((thread.file_name(), Duration::from_nanos(nanoseconds)))
+    };
+    threads.flatten().filter_map(wait).collect()
 }
 
 /// Asks for `/healthz` on a connection of its own: the answer's status, and how long it took.

@@ -28,12 +28,13 @@ mod random;
 mod script;
 mod server;
 mod summary;
+mod verdict;
 mod wire;
 
 use certificate::Certificate;
 use clap::Parser;
 use course::{Course, Stage};
-use crowd::{Crowd, Destination};
+use crowd::Crowd;
 use mob::{Mob, SURGE};
 use random::Random;
 use server::{ALLOWANCE_BYTES, BUDGET_BYTES, Server};
@@ -44,6 +45,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 use summary::{Rest, Summary};
+use wire::Destination;
 
 /// The soak test of fanwire.
 #[derive(Debug, Parser)]
@@ -67,9 +69,6 @@ struct Arguments {
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// For how long after a peak the server may turn away who comes.
-const SHORTNESS: Duration = Duration::from_secs(15);
 
 /// How long coming to rest may take.
 const REST: Duration = Duration::from_secs(60);
@@ -117,6 +116,7 @@ fn run(arguments: &Arguments, seed: u64) -> io::Result<bool> {
     let certificate = Certificate::new()?;
     let mut server = Server::start(&arguments.binary, &certificate)?;
     let destination = Destination { plain: server.plain, tls: server.tls, configs: certificate.trusted() };
+    let pid = server.pid();
     let course = Course::new();
     let crowd = Crowd::new(&course, destination.clone(), good, arguments.rate, random.fork())?;
     let mob = Mob::new(&course, destination.clone(), bad, crowd.rooms(), random.fork())?;
@@ -124,7 +124,7 @@ fn run(arguments: &Arguments, seed: u64) -> io::Result<bool> {
     thread::scope(|scope| -> io::Result<()> {
         let crowd = scope.spawn(|| crowd.run());
         let mob = scope.spawn(|| mob.run());
-        let health = scope.spawn(|| probe::ask_for_health(&course, &destination));
+        let health = scope.spawn(|| probe::ask_for_health(&course, &destination, pid));
         let witness = scope.spawn(|| probe::witness(&course, &destination));
         Conductor { course: &course, server: &mut server, summary: &mut summary }.conduct(arguments.seconds);
         course.enter(Stage::Over);
@@ -134,7 +134,7 @@ fn run(arguments: &Arguments, seed: u64) -> io::Result<bool> {
         summary.witness = witness.join().expect("the witness does not panic");
         Ok(())
     })?;
-    summary.print(&course, &server);
+    summary.print(&course);
     let Some(broken) = course.broken() else {
         println!("1 passed, 0 failed");
         return Ok(true);
@@ -192,11 +192,12 @@ impl Conductor<'_> {
             self.course.break_off("memory stays within the budget", format!("{mebibytes} MiB are resident"));
         }
         if resident_bytes > BUDGET_BYTES / 2 {
-            summary.last_peak = Some(Instant::now());
+            self.course.note_shortness();
         }
-        let is_short = summary.last_peak.is_some_and(|peak| peak.elapsed() < SHORTNESS)
-            || self.server.has_shed_within(SHORTNESS);
-        self.course.is_short_of_memory.store(is_short, Ordering::SeqCst);
+        if self.server.sheds() != summary.sheds {
+            summary.sheds = self.server.sheds();
+            self.course.note_shedding();
+        }
         summary.progress(self.course, resident_bytes);
     }
 
@@ -250,7 +251,9 @@ impl Conductor<'_> {
     fn say_farewell(&mut self) {
         self.course.enter(Stage::Farewell);
         // The witnesses leave by themselves.
-        thread::sleep(Duration::from_secs(1));
+        while self.course.probes.load(Ordering::SeqCst) > 0 && self.course.stage() != Stage::Over {
+            thread::sleep(LOOK / 10);
+        }
         let begun = Instant::now();
         if !self.server.terminate() {
             self.course.break_off("the server ends on SIGTERM", "the signal could not be sent");

@@ -2,10 +2,10 @@
 
 use crate::course::Course;
 use crate::probe::Latencies;
-use crate::server::{ALLOWANCE_BYTES, BUDGET_BYTES, Server};
+use crate::server::{ALLOWANCE_BYTES, BUDGET_BYTES};
 use std::io::Write;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a line says how it goes.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
@@ -24,8 +24,8 @@ pub(crate) struct Summary {
     pub(crate) after_warm_up: Option<Rest>,
     pub(crate) end: Option<Rest>,
     pub(crate) peak_bytes: u64,
-    /// When more than half of the budget was taken last.
-    pub(crate) last_peak: Option<Instant>,
+    /// How often the server let go of clients because of its budget.
+    pub(crate) sheds: u64,
     pub(crate) cpu_seconds: f64,
     pub(crate) health: Latencies,
     pub(crate) witness: Latencies,
@@ -42,7 +42,7 @@ impl Summary {
             after_warm_up: None,
             end: None,
             peak_bytes: 0,
-            last_peak: None,
+            sheds: 0,
             cpu_seconds: 0.0,
             health: Latencies::default(),
             witness: Latencies::default(),
@@ -72,7 +72,7 @@ impl Summary {
         let _ = std::io::stdout().flush();
     }
 
-    pub(crate) fn print(&mut self, course: &Course, server: &Server) {
+    pub(crate) fn print(&mut self, course: &Course) {
         println!();
         row("seconds", format!("{:.0}", self.elapsed.as_secs_f64()));
         for (title, kind) in [
@@ -91,7 +91,7 @@ impl Summary {
                 row(&format!("    {name}"), count);
             }
         }
-        row("times it let go because of its budget", server.sheds());
+        row("times it let go because of its budget", self.sheds);
         let at_rest = |rest: Option<Rest>| match rest {
             None => "not reached".to_owned(),
             Some(Rest { resident_bytes, descriptors }) => {

@@ -1,11 +1,13 @@
-//! [`Wire`]: a client's socket on an event loop, in plaintext or with TLS over it, and what it did not take yet.
+//! [`Wire`]: a client's socket on an event loop, in plaintext or with TLS over it, and what it did not take yet; and where it
+//! leads.
 
+use crate::random::Random;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,26 @@ pub(crate) struct Route {
     pub(crate) tls: Option<Arc<ClientConfig>>,
     /// Bytes of the kernel's receive buffer, if it shall be small.
     pub(crate) receive_buffer: Option<usize>,
+}
+
+/// Where the server is, and how TLS with it is spoken.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    pub(crate) configs: Vec<Arc<ClientConfig>>,
+}
+
+impl Destination {
+    /// A way there: with TLS if a configuration is named.
+    pub(crate) fn route(&self, tls: Option<usize>, random: &mut Random) -> Route {
+        Route {
+            address: if tls.is_some() { self.tls } else { self.plain },
+            source: IpAddr::V4(Ipv4Addr::new(127, 0, 0, random.within(1..=16) as u8)),
+            tls: tls.map(|config| self.configs[config].clone()),
+            receive_buffer: None,
+        }
+    }
 }
 
 /// A client's socket.
