@@ -18,8 +18,9 @@ impl Verdict {
     /// About a client of this temper, which had its 101 or had not.
     pub(crate) fn of(ending: &Ending, temper: Temper, was_in: bool, stage: Stage) -> Verdict {
         match (ending, stage) {
-            (Ending::Left, Stage::Chaos | Stage::Quiet) => Verdict::Right,
-            (Ending::Closed(1001, _), Stage::Farewell) => Verdict::Right,
+            (Ending::Left, Stage::Chaos | Stage::Quiet) | (Ending::Closed(1001, _), Stage::Farewell) => {
+                Verdict::Right
+            }
             (Ending::Closed(1008, _), Stage::Chaos | Stage::Quiet) if temper.may_be_slow() => Verdict::Right,
             (Ending::Refused(503), _) => Verdict::RightIfShort,
             (Ending::Closed(1013, _), _) => Verdict::RightIfShed,
