@@ -27,6 +27,8 @@ impl Verdict {
             // Whose socket is full is told nothing.
             (Ending::Lost(_), Stage::Chaos) if was_in && temper.may_be_slow() => Verdict::Right,
             (Ending::Lost(_), Stage::Chaos) if was_in => Verdict::RightIfShed,
+            // Whoever is turned away over TLS hears of it only if the handshake is over in time.
+            (Ending::Lost(_), Stage::Chaos) => Verdict::RightIfShort,
             _ => Verdict::Wrong,
         }
     }
@@ -56,7 +58,8 @@ fn who_keeps_to_the_protocol_is_closed_for_slowness_or_want_of_memory_or_at_the_
         (Ending::Refused(400), Temper::Restless, false, Stage::Chaos, Verdict::Wrong),
         (lost(), Temper::Sipping, true, Stage::Chaos, Verdict::Right),
         (lost(), Temper::Steady, true, Stage::Chaos, Verdict::RightIfShed),
-        (lost(), Temper::Steady, false, Stage::Chaos, Verdict::Wrong),
+        (lost(), Temper::Steady, false, Stage::Chaos, Verdict::RightIfShort),
+        (lost(), Temper::Steady, false, Stage::Quiet, Verdict::Wrong),
         (lost(), Temper::Steady, true, Stage::Farewell, Verdict::Wrong),
     ] {
         assert_eq!(Verdict::of(&ending, temper, was_in, stage), verdict, "{ending:?} {temper:?} {stage:?}");
