@@ -22,13 +22,12 @@ impl Verdict {
                 Verdict::Right
             }
             (Ending::Closed(1008, _), Stage::Chaos | Stage::Quiet) if temper.may_be_slow() => Verdict::Right,
-            (Ending::Refused(503), _) => Verdict::RightIfShort,
             (Ending::Closed(1013, _), _) => Verdict::RightIfShed,
             // Whose socket is full is told nothing.
             (Ending::Lost(_), Stage::Chaos) if was_in && temper.may_be_slow() => Verdict::Right,
             (Ending::Lost(_), Stage::Chaos) if was_in => Verdict::RightIfShed,
             // Whoever is turned away over TLS hears of it only if the handshake is over in time.
-            (Ending::Lost(_), Stage::Chaos) => Verdict::RightIfShort,
+            (Ending::Refused(503), _) | (Ending::Lost(_), Stage::Chaos) => Verdict::RightIfShort,
             _ => Verdict::Wrong,
         }
     }
