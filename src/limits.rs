@@ -288,6 +288,14 @@ pub const DESCRIPTORS_PER_WORKER: usize = 8;
 /// Length of the kernel's queue of connections not yet accepted, before the system's own cap (somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// The share of the memory budget, as 1 / this, that is kept for those who are in: nobody new is let in once only so much is
+/// left.
+pub const MEMORY_FOR_THOSE_IN_SHARE: u64 = 5;
+
+/// The share of the memory budget, as 1 / this, that is free again after queues were let go: the larger, the less often every
+/// client is looked at for that.
+pub const MEMORY_RELIEF_SHARE: u64 = 8;
+
 /// Bytes for which a connection counts in the memory budget, whatever it does: its entries, a deadline, a place in its
 /// channel, and what the allocator rounds up. 168 to 185 were measured of one in plaintext that is idle.
 pub const CLIENT_COST_BYTES: u64 = 256;

@@ -179,8 +179,8 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.flush();
         self.reap();
         self.note_ahead();
-        self.shard.gauge();
-        self.mesh.note_held(self.shard.id(), self.shard.held());
+        let held = self.shard.gauge();
+        self.mesh.note_held(self.shard.id(), held);
         Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
     }
 

@@ -6,6 +6,7 @@
 //! every message.
 
 use crate::hub::ShardId;
+use crate::limits;
 use crate::shard::Held;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,13 +39,13 @@ impl Budget {
 
     /// Whether there is memory for somebody new. `on_the_way` is what mailboxes hold.
     pub(super) fn has_room(&self, on_the_way: u64) -> bool {
-        self.held(on_the_way) <= self.bytes_max - self.bytes_max / 5
+        self.held(on_the_way) <= self.bytes_max - self.bytes_max / limits::MEMORY_FOR_THOSE_IN_SHARE
     }
 
     /// Bytes that have to go, if more is held than may be.
     pub(super) fn excess(&self, on_the_way: u64) -> Option<u64> {
         let held = self.held(on_the_way);
-        let relieved = self.bytes_max - self.bytes_max / 8;
+        let relieved = self.bytes_max - self.bytes_max / limits::MEMORY_RELIEF_SHARE;
         (held > self.bytes_max).then(|| held - relieved)
     }
 

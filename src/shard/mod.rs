@@ -179,12 +179,14 @@ impl Shard {
             || (may_read && !self.readable.is_empty())
     }
 
-    /// Copies what the registry knows into the gauges; once a turn.
-    pub fn gauge(&self) {
+    /// Copies what the registry knows into the gauges; once a turn. Returns what is held, which is among it.
+    pub fn gauge(&self) -> Held {
+        let held = self.held();
         self.counters.connections_open.set(self.clients.len() as u64);
         self.counters.channels_open.set(self.subscriptions.len() as u64);
         self.counters.bytes_retained.set(self.bytes_retained());
-        self.counters.memory_held.set(self.held().bytes);
+        self.counters.memory_held.set(held.bytes);
+        held
     }
 
     /// Bytes that peers make us hold: logs, clients' own bytes, messages and requests that are not whole yet.

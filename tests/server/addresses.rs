@@ -83,12 +83,7 @@ fn who_leaves_gives_its_place_to_the_next_of_its_address() {
 #[test]
 fn pages_and_refusals_take_a_place_only_for_as_long_as_they_last() {
     let server = with_places(2, 1);
-    for _ in 0..20 {
-        assert_eq!(server.http("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
-        server.until("it has left", |totals| totals.connections_open == 0);
-        assert_eq!(server.http("GET /nope HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
-        server.until("it has left", |totals| totals.connections_open == 0);
-    }
+    server.assert_pages_leave();
     assert_eq!(server.totals().connections_turned_away_by_address, 0);
 }
 

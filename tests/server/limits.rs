@@ -95,12 +95,7 @@ fn a_place_that_becomes_free_is_given_to_the_next() {
 #[test]
 fn a_place_taken_by_a_page_or_a_refusal_is_given_back() {
     let server = with_places(2, 1);
-    for _ in 0..20 {
-        assert_eq!(server.http("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
-        server.until("it has left", |totals| totals.connections_open == 0);
-        assert_eq!(server.http("GET /nope HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
-        server.until("it has left", |totals| totals.connections_open == 0);
-    }
+    server.assert_pages_leave();
 }
 
 #[test]

@@ -40,6 +40,17 @@ impl Running {
         self.server.as_ref().expect("it runs").tls_addresses()[0]
     }
 
+    /// Twenty times, a page and what there is none of are asked for, each when the one before has left. Both are answered,
+    /// though there may be one place only.
+    pub(crate) fn assert_pages_leave(&self) {
+        for _ in 0..20 {
+            for (target, status) in [("/healthz", 200), ("/nope", 404)] {
+                assert_eq!(self.http(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).status, status);
+                self.until("it has left", |totals| totals.connections_open == 0);
+            }
+        }
+    }
+
     /// What it knows of itself.
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("it runs")
