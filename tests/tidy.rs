@@ -38,9 +38,10 @@ const IMPURE: [&str; 21] = [
 ];
 
 /// The modules in the order of their dependencies: a module names only those of rows above its own.
-const ORDER: [&[&str]; 11] = [
+const ORDER: [&[&str]; 13] = [
     &["limits"],
     &["config", "metrics", "pages"],
+    &["auth"],
     &["protocol"],
     &["hub"],
     &["dialect"],
@@ -48,6 +49,7 @@ const ORDER: [&[&str]; 11] = [
     &["mesh"],
     &["turn"],
     &["worker"],
+    &["control"],
     &["server"],
     // Nobody names these.
     &["main", "cli", "lib", "properties"],
