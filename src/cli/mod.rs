@@ -7,6 +7,7 @@ mod chat;
 mod closure;
 mod descriptors;
 mod escape;
+mod log;
 mod memory;
 mod passed;
 mod seconds;

@@ -2,6 +2,7 @@
 //! stands with what it says of itself.)
 
 use super::descriptors::{self, Descriptors};
+use super::log::{self, LogFormat};
 use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -12,13 +13,10 @@ use fanwire::config::{
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
-use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{panic, thread};
-use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
@@ -163,18 +161,10 @@ enum OnOff {
     Off,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// For people
-    Text,
-    /// One object a line
-    Json,
-}
-
 /// Serves until it is told to end.
 pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
     allocator::give_memory_back();
-    let _log = start_logging(arguments.log_format, arguments.verbose);
+    let _log = log::start(arguments.log_format, arguments.verbose);
     // A panic is told as all else is: in the log's format, and without waiting for whoever reads it.
     panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     let config = passed::take().and_then(|passed| config(arguments, passed));
@@ -370,31 +360,6 @@ fn is_serialised_origin(origin: &str) -> bool {
             && !authority.contains(['/', '?', '#', '@', ' '])
             && !origin.contains(|c: char| c.is_ascii_uppercase() || !c.is_ascii_graphic())
     })
-}
-
-/// Lines of the log that wait to be written; what comes when there are so many is lost.
-const LOG_LINES_MAX: usize = 4096;
-
-/// Starts the log. A thread of its own writes it: whoever reads it slowly, or not at all, costs lines and holds up nobody.
-/// What waits is written when the answer is dropped, as far as it is taken within a second.
-fn start_logging(format: LogFormat, verbose: u8) -> WorkerGuard {
-    let level = [LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(2))];
-    let is_terminal = io::stderr().is_terminal();
-    let writer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_MAX);
-    let (writer, guard) = writer.thread_name("log").finish(io::stderr());
-    let log = tracing_subscriber::fmt()
-        .with_writer(writer)
-        .with_max_level(level)
-        .with_target(false)
-        // A full disk or a closed stderr costs lines, not the server.
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => {
-            log.with_ansi(is_terminal).init();
-        }
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    guard
 }
 
 #[cfg(test)]
