@@ -246,6 +246,10 @@ pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;
 /// Worker threads: far above any machine's cores.
 pub const WORKERS_MAX: usize = 256;
 
+/// Channels or clients in one answer to an operator: some hundred kilobytes, and a fraction of a millisecond's work next to
+/// the few milliseconds that choosing them among 100,000 takes.
+pub const ADMIN_PAGE_MAX: usize = 1_000;
+
 /// Connections over `--max-connections` that are being told so, per worker; the rest wait in the kernel's queue.
 pub const REFUSALS_MAX: usize = 64;
 

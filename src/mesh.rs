@@ -12,10 +12,11 @@ pub use addresses::Address;
 
 use crate::hub::ShardId;
 use crate::limits;
-use crate::shard::mail::{Batch, Order};
+use crate::shard::mail::{Answered, Batch, Order};
 use crate::shard::{Full, Held};
 use addresses::Addresses;
 use budget::Budget;
+use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,16 @@ pub struct Mesh<W> {
     addresses: Addresses,
     /// Bytes in a mailbox from which on nobody reads sockets.
     mailbox_bytes_mark: usize,
+    answers: Answers,
+}
+
+/// Whom shards' answers are handed to.
+struct Answers(Box<dyn Fn(Answered) + Send + Sync>);
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answers")
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +98,15 @@ impl<W: Wake> Mesh<W> {
             connections_max,
             addresses: Addresses::default(),
             mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
+            answers: Answers(Box::new(drop)),
         }
+    }
+
+    /// The same with somebody who gets the answers to what [`Order::Ask`] asks; else they are dropped. It is called by the
+    /// workers in the midst of their turns, so it must not wait for anything.
+    #[must_use]
+    pub fn with_answers(self, answers: Box<dyn Fn(Answered) + Send + Sync>) -> Mesh<W> {
+        Mesh { answers: Answers(answers), ..self }
     }
 
     /// The same with another mark than [`limits::MAILBOX_BYTES_MARK`], for those who want to see it passed.
@@ -123,6 +142,11 @@ impl<W: Wake> Mesh<W> {
         let mailbox = &self.mailboxes[usize::from(to.0)];
         mailbox.lock().orders.push(order);
         mailbox.wake();
+    }
+
+    /// Hands an answer to who asked.
+    pub fn answer(&self, answered: Answered) {
+        (self.answers.0)(answered);
     }
 
     /// Empties a shard's mailbox. `former` is what it emptied the last time, whose memory is used again.

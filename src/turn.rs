@@ -12,7 +12,7 @@ use crate::hub::ClientKey;
 use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
-use crate::shard::mail::Order;
+use crate::shard::mail::{Answer, Order};
 use crate::shard::{Carried, Full, Shard, Slices};
 use peers::Peers;
 use std::io::{self, ErrorKind, IoSlice};
@@ -39,6 +39,9 @@ pub trait Sockets {
     /// # Errors
     /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
     fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr>;
+
+    /// Where a client comes from, as text for people, if that can still be said.
+    fn peer(&mut self, client: ClientKey) -> Option<String>;
 
     /// Whether a listener's queue is another process's too, which takes what we leave in it.
     fn is_shared(&self, listener: usize) -> bool;
@@ -349,6 +352,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 Order::Announce => self.shard.announce_drain(),
                 Order::Drain { spread_ms } => ordered_spread_ms = Some(spread_ms),
                 Order::Check => self.shard.counters().checks_answered.add(1),
+                Order::Ask(ticket, question) => self.shard.ask(ticket, question, self.now),
             }
         }
         if let Some(spread_ms) = ordered_spread_ms {
@@ -385,6 +389,19 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     fn post(&mut self) {
         while let Some((to, batch)) = self.shard.take_mail() {
             self.mesh.post(to, batch);
+        }
+        // Behind the mail: who hears that something was published finds it with every shard.
+        while let Some(mut answered) = self.shard.take_answer() {
+            match &mut answered.answer {
+                Answer::Client(Some(client)) => client.address = self.sockets.peer(client.id.client),
+                Answer::Clients { clients, .. } => {
+                    for client in clients {
+                        client.address = self.sockets.peer(client.id.client);
+                    }
+                }
+                _ => {}
+            }
+            self.mesh.answer(answered);
         }
     }
 

@@ -276,6 +276,11 @@ impl Sockets for Worker {
         Ok(peer.ip())
     }
 
+    fn peer(&mut self, client: ClientKey) -> Option<String> {
+        let transport = self.transports.get_mut(client.index as usize)?.as_mut()?;
+        transport.peer().ok().map(|peer| peer.to_string())
+    }
+
     fn is_shared(&self, listener: usize) -> bool {
         self.listeners.get(listener).is_some_and(|door| door.is_shared)
     }

@@ -42,6 +42,7 @@ pub(crate) use log::{FrameRest, Log, LogPosition, Loss};
 pub(crate) use subscriptions::{Channel, Interest, Membership, Subscriptions};
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The number of a shard, from 0.
@@ -56,6 +57,11 @@ pub struct ClientKey {
     pub index: u32,
     /// Which of the slot's tenants is meant.
     pub generation: u32,
+}
+
+impl ClientKey {
+    /// Finds nobody on any shard: the origin of what no client has published.
+    pub const NOBODY: ClientKey = ClientKey { index: u32::MAX, generation: u32::MAX };
 }
 
 /// A wire form in which a channel can be published. Each is encoded only where somebody listens to it.
@@ -109,6 +115,39 @@ impl fmt::Display for Origin {
     }
 }
 
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    /// Reads what is displayed, and nothing else: `00.17.3` and `+0.17.3` name nobody.
+    fn from_str(text: &str) -> Result<Origin, OriginError> {
+        let mut numbers = text.split('.');
+        let mut next = || numbers.next().ok_or(OriginError);
+        let (shard, index, generation) = (number(next()?)?, number(next()?)?, number(next()?)?);
+        match numbers.next() {
+            None => Ok(Origin { shard: ShardId(shard), client: ClientKey { index, generation } }),
+            Some(_) => Err(OriginError),
+        }
+    }
+}
+
+/// A decimal number without a sign or leading zeros.
+fn number<N: FromStr>(text: &str) -> Result<N, OriginError> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if is_plain { text.parse().map_err(|_| OriginError) } else { Err(OriginError) }
+}
+
+/// A text names no client. Displayed, it says how one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginError;
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a client is named by three numbers, as 0.17.3")
+    }
+}
+
+impl std::error::Error for OriginError {}
+
 /// Frames of one channel in one rendering, sequenced in one turn, ready for the wire; shared, never changed.
 ///
 /// Always whole frames, at least one. A turn's frames are one segment unless there are more than
@@ -138,5 +177,30 @@ mod tests {
     fn a_client_is_called_by_its_shard_its_slot_and_its_tenancy() {
         let client = ClientKey { index: 17, generation: 3 };
         assert_eq!(Origin { shard: ShardId(0), client }.to_string(), "0.17.3");
+    }
+
+    #[test]
+    fn a_client_is_found_by_what_it_is_called_and_by_nothing_else() {
+        for (shard, index, generation) in [(0, 17, 3), (0, 0, 0), (u16::MAX, u32::MAX, u32::MAX)] {
+            let origin = Origin { shard: ShardId(shard), client: ClientKey { index, generation } };
+            assert_eq!(origin.to_string().parse(), Ok(origin));
+        }
+        for text in [
+            "",
+            "0",
+            "0.17",
+            "0.17.",
+            "0.17.3.",
+            "0.17.3.1",
+            "00.17.3",
+            "+0.17.3",
+            "-0.17.3",
+            " 0.17.3",
+            "65536.0.0",
+            "0.4294967296.0",
+            "0.17.x",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(OriginError), "{text}");
+        }
     }
 }

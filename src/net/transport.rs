@@ -7,7 +7,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
 /// What carries one client's bytes. In plaintext it is no more than a descriptor.
@@ -39,6 +39,17 @@ impl Transport {
         match self {
             Transport::Plain(_) => None,
             Transport::Tls(tls) => Some(tls),
+        }
+    }
+
+    /// Where the peer is.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub(crate) fn peer(&mut self) -> io::Result<SocketAddr> {
+        match self {
+            Transport::Plain(stream) => stream.peer_addr(),
+            Transport::Tls(tls) => tls.stream().peer_addr(),
         }
     }
 

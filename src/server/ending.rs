@@ -34,7 +34,7 @@ impl Ending {
         if self.begun.set(Instant::now()).is_err() {
             return false;
         }
-        self.order(Order::Announce);
+        self.order(&Order::Announce);
         let delay_ms = self.config.delay_ms;
         if delay_ms == 0 {
             self.drain(why);
@@ -83,12 +83,12 @@ impl Ending {
         tracing::info!(
             "{why}: delivering what was accepted, then closing {connections} connections with {code}, {pace}"
         );
-        self.order(Order::Drain { spread_ms });
+        self.order(&Order::Drain { spread_ms });
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: &Order) {
         for shard in 0..self.mesh.shards() {
-            self.mesh.order(ShardId(shard as u16), order);
+            self.mesh.order(ShardId(shard as u16), order.clone());
         }
     }
 }

@@ -1,9 +1,10 @@
-//! All that crosses threads: [`Mail`] from shard to shard, [`Order`] to a shard, [`Notice`] from one.
+//! All that crosses threads: [`Mail`] from shard to shard, [`Order`] to a shard, [`Notice`] and [`Answered`] from one.
 //!
 //! Mail between two shards arrives in the order in which it was posted; what the hub promises rests on that.
 
-use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Rendering, Segment, ShardId};
-use crate::protocol::Kind;
+use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Origin, Position, Rendering, Segment, ShardId};
+use crate::protocol::{CloseCode, CloseReason, Kind};
+use std::sync::Arc;
 
 /// One turn's mail from one shard to another.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub enum Round {
 }
 
 /// What the server tells a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Say in `/healthz` that the end is near. All else goes on.
     Announce,
@@ -117,6 +118,199 @@ pub enum Order {
     },
     /// Count that the loop still goes round.
     Check,
+    /// Answer a question, by way of the mesh's answers.
+    Ask(Ticket, Question),
+}
+
+/// Names a question, so that its answers find who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What an operator wants of a shard. Each is answered once, with the [`Answer`] of the same name if nothing else is said.
+///
+/// Answers are as of one moment between two turns, and on their way only when all mail of the turn is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// To the channel's home ([`home_of`](crate::hub::home_of)): give this its place, as any publication. Its origin is
+    /// [nobody's](ClientKey::NOBODY), so everyone gets it. Answered with [`Answer::Published`].
+    Publish {
+        /// The channel.
+        channel: ChannelName,
+        /// Text or binary.
+        kind: Kind,
+        /// The payload: UTF-8 if it is text, and no longer than a message may be. Who asks has made sure.
+        payload: Vec<u8>,
+    },
+    /// Channels that clients of this shard listen to or that are at home here, by name or by traffic.
+    ///
+    /// By name, the first `limit` of all shards' answers together are the first `limit` of the server. By traffic the
+    /// answer has only channels at home here, for only a home knows it; who listens to them elsewhere, [`Question::These`]
+    /// says.
+    Channels {
+        /// How their names begin.
+        prefix: String,
+        /// Only names behind this one. By traffic it has no meaning.
+        after: Option<String>,
+        /// How many, at most [`ADMIN_PAGE_MAX`](crate::limits::ADMIN_PAGE_MAX).
+        limit: usize,
+        /// Which come first.
+        order: ChannelOrder,
+    },
+    /// Those of these channels that clients of this shard listen to or that are at home here. Answered with
+    /// [`Answer::Channels`]; no more than [`ADMIN_PAGE_MAX`](crate::limits::ADMIN_PAGE_MAX) are looked at.
+    These {
+        /// The channels.
+        channels: Vec<ChannelName>,
+    },
+    /// One channel.
+    Channel {
+        /// Which.
+        channel: ChannelName,
+    },
+    /// Clients of this shard.
+    Clients {
+        /// Only those in this channel.
+        channel: Option<ChannelName>,
+        /// Only those behind this one, by id. By slowness it has no meaning.
+        after: Option<ClientKey>,
+        /// How many, at most [`ADMIN_PAGE_MAX`](crate::limits::ADMIN_PAGE_MAX).
+        limit: usize,
+        /// Which come first.
+        order: ClientOrder,
+    },
+    /// One client.
+    Client {
+        /// Which.
+        client: ClientKey,
+    },
+    /// Close a client as an operator does: it is written what lies in its log, then the Close frame, and cut off after the
+    /// close timeout if it takes neither. Answered with [`Answer::Closed`].
+    Close {
+        /// Which.
+        client: ClientKey,
+        /// The code of the Close frame, one that [may be sent](CloseCode::may_be_sent).
+        code: CloseCode,
+        /// Its reason.
+        reason: CloseReason,
+    },
+}
+
+/// Which channels come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// By name, in the order of bytes.
+    Name,
+    /// Those with most bytes to deliver in a second: what they publish, times the shards that listen.
+    Traffic,
+}
+
+/// Which clients come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientOrder {
+    /// By id, which is the order of slots and not of coming.
+    Id,
+    /// Those with most bytes queued.
+    Slowest,
+}
+
+/// What a shard answers to a [`Question`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// Which question's answer it is.
+    pub ticket: Ticket,
+    /// Who answers.
+    pub shard: ShardId,
+    /// What it says.
+    pub answer: Answer,
+}
+
+/// The answer itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The publication's place in its channel. It is on its way to every shard that listens: whoever is asked about the
+    /// channel from now on answers when its subscribers have it queued. None: nobody listens, so there is no such channel.
+    Published(Option<Position>),
+    /// Channels.
+    Channels {
+        /// Those asked for, in the order asked for.
+        channels: Vec<ChannelFacts>,
+        /// How many channels with this prefix are at home here: over all shards, how many there are.
+        total: usize,
+    },
+    /// A channel, if anyone here listens to it or it is at home here.
+    Channel(Option<ChannelFacts>),
+    /// Clients.
+    Clients {
+        /// Those asked for, in the order asked for.
+        clients: Vec<ClientFacts>,
+        /// How many there are here, in that channel if one is asked for.
+        total: usize,
+    },
+    /// A client, if it is there.
+    Client(Option<ClientFacts>),
+    /// Whether there was such a client, open.
+    Closed(bool),
+}
+
+/// What a shard knows of a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelFacts {
+    /// Its name.
+    pub channel: ChannelName,
+    /// Subscribers on this shard.
+    pub subscribers: u64,
+    /// Those among them that have more than half of the outbox limit still to be written, as far as the pieces tell that
+    /// the log is kept in.
+    pub behind: u64,
+    /// Bytes of frames that the shard keeps for them.
+    pub retained_bytes: u64,
+    /// What its home knows, if that is this shard.
+    pub home: Option<HomeFacts>,
+}
+
+/// What a channel's home knows of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HomeFacts {
+    /// Of the latest publication.
+    pub position: Position,
+    /// Publications in a second, over the last five to ten.
+    pub messages_per_second: f64,
+    /// Their payload bytes in a second.
+    pub bytes_per_second: f64,
+}
+
+/// What a shard knows of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFacts {
+    /// What logs call it, too.
+    pub id: Origin,
+    /// Where it comes from, as `192.0.2.1:4711`. None if nobody knows any more.
+    pub address: Option<String>,
+    /// The channel that it is in.
+    pub channel: Option<ChannelName>,
+    /// How far it has come.
+    pub state: ClientState,
+    /// Milliseconds since it was accepted, up to 49 days.
+    pub age_ms: u64,
+    /// Bytes still to be written to it: its own, and those of its channel's log.
+    pub queued_bytes: u64,
+    /// Milliseconds between the latest Ping that it answered and its Pong. None before the first.
+    pub rtt_ms: Option<u32>,
+    /// Whether what it says is published.
+    pub may_publish: bool,
+    /// Who it is, if it has said so with a token.
+    pub user: Option<Arc<str>>,
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Its opening handshake is not complete, or it is being told why not.
+    Handshake,
+    /// It is connected.
+    Open,
+    /// A Close frame is on its way to it, or its end is being seen to.
+    Closing,
 }
 
 /// What those who wait for the server's end are told.

@@ -8,6 +8,7 @@
 //! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `room_to_read` (`allowance.rs`) |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs`, `goodbyes.rs` | `expire`, `announce_drain`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
+//! | *collect mail*, *post* | `orders.rs` | `ask` | `take_answer` |
 //! | *relieve* | `shedding.rs` | `shed` | `held` |
 //! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
 //!
@@ -22,6 +23,7 @@ mod deadlines;
 mod goodbyes;
 pub mod mail;
 mod mailing;
+mod orders;
 mod outbox;
 mod reading;
 mod rendering;
@@ -44,7 +46,7 @@ use crate::protocol::{Deflater, Inflater, Time};
 use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
-use mail::Batch;
+use mail::{Answered, Batch};
 use spares::Spares;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -107,6 +109,8 @@ pub struct Shard {
     retained: Retained,
     /// This turn's mail, by shard; a shard's mail to itself never leaves it.
     outgoing: Vec<Batch>,
+    /// This turn's answers to an operator's questions.
+    answers: VecDeque<Answered>,
 
     /// Inflates what any client has compressed.
     inflater: Inflater,
@@ -146,6 +150,7 @@ impl Shard {
             abandoned: VecDeque::new(),
             retained: Retained::default(),
             outgoing: (0..place.shards).map(|_| Batch::new(place.id)).collect(),
+            answers: VecDeque::new(),
             inflater: Inflater::new(),
             deflater: rendering::deflater(&place.config.deflate),
             replies: Vec::new(),

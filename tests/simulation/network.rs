@@ -378,6 +378,10 @@ impl Sockets for Net {
         Ok(self.wires[wire].address)
     }
 
+    fn peer(&mut self, client: ClientKey) -> Option<String> {
+        self.wire_of(client).ok().map(|wire| wire.address.to_string())
+    }
+
     fn is_shared(&self, _listener: usize) -> bool {
         self.has_successor
     }
