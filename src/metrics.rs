@@ -3,6 +3,12 @@
 //! A cell has one writer, so counting is a load and a store without a lock prefix. Gauges are copies of what the
 //! registry itself says, taken once a turn: they cannot drift.
 
+mod closes;
+mod histogram;
+
+pub use closes::Closes;
+pub use histogram::{Histogram, HistogramSnapshot};
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread writes and any thread may read.
@@ -10,6 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Cell(AtomicU64);
 
 impl Cell {
+    /// Nothing.
+    const fn new() -> Cell {
+        Cell(AtomicU64::new(0))
+    }
+
     /// Counts `n` more. Only the owning shard calls this.
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
@@ -30,7 +41,19 @@ macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
         /// One shard's counters.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[doc = $doc])+ pub $name: Cell,)+ }
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: Cell,)+
+            /// With which codes WebSocket connections have ended.
+            pub closes: Closes,
+            /// How long turns of the loop took, without the wait before each: what the worker's clients wait for each other.
+            /// The sum is the time that the worker was busy.
+            pub turn: Histogram,
+            /// How old publications were when they were written: one duration for each write that carried any to a
+            /// subscriber, that of the oldest in it. It counts from the beginning of the turn in which the channel's home
+            /// gave them their place, to within 32 writes of the one that carried them. Subscribers that keep us waiting by
+            /// not reading are left out, as long as they do.
+            pub delivery: Histogram,
+        }
 
         /// The sum of all shards' counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +68,11 @@ macro_rules! counters {
                     $(totals.$name += shard.$name.get();)+
                 }
                 totals
+            }
+
+            /// Each counter's name and meaning, in the order in which they are declared. Of a gauge it begins with "Gauge: ".
+            pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii()),)+].into_iter()
             }
 
             /// Each counter's name and value, in the order in which they are declared.
@@ -142,6 +170,18 @@ counters! {
     publications_homeless;
     /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.
     bytes_retained;
+    /// Gauge: bytes of them in logs: frames that subscribers have not been written yet, kept once for all of them.
+    log_bytes;
+    /// Gauge: bytes of them held for single clients: their own outboxes, messages and requests that are not whole.
+    client_bytes;
+    /// Gauge: clients whose sockets have no room: they do not read, or the way to them is slow.
+    clients_blocked;
+    /// Gauge: bytes of mail that this worker found when it looked the last time.
+    mailbox_bytes;
+    /// Publications of operators, among [`publications`](Self::publications).
+    operator_publications;
+    /// Clients that operators had closed.
+    operator_closes;
     /// Gauge: bytes that count towards the memory budget: those retained, what TLS holds, and what each connection and
     /// channel costs.
     memory_held;
@@ -162,5 +202,8 @@ mod tests {
         let totals = Totals::of([&a, &b]);
         assert_eq!((totals.publications, totals.connections_open), (5, 7));
         assert!(totals.iter().any(|row| row == ("publications", 5)));
+        assert!(totals.iter().map(|(name, _)| name).eq(Totals::meanings().map(|(name, _)| name)));
+        let (_, meaning) = Totals::meanings().find(|(name, _)| *name == "bytes_read").expect("it is there");
+        assert_eq!(meaning, "Bytes read from sockets.");
     }
 }
