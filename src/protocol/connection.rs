@@ -200,6 +200,8 @@ struct Open {
     deflate: Option<Deflate>,
     /// The message that came last, or is coming, is compressed.
     compressed: bool,
+    /// Milliseconds that the latest answered Ping took, or [`RTT_UNKNOWN`].
+    rtt_ms: u16,
     /// All that an idle connection does not have. Invariant: `None` unless something of it is in use.
     unfinished: Option<Box<Unfinished>>,
 }
@@ -234,6 +236,9 @@ struct Closing {
     /// Input that is to be consumed before any other: the frames that follow begin within it.
     held: Vec<u8>,
 }
+
+/// There was no answer to a Ping yet.
+const RTT_UNKNOWN: u16 = u16::MAX;
 
 /// What messages that come whole must be like. It holds for all of them up to the first that is anything else.
 #[derive(Clone, Copy, Debug)]
@@ -452,9 +457,12 @@ impl Connection {
                 if input.is_empty() {
                     return Step::Event(None);
                 }
+                // Our Ping was the latest on the way: what comes first now, if it is a Pong, answers it.
+                let pinged = self.quiet_since != self.heard && self.quiet_since.reached(self.heard);
+                let quiet_ms = pinged.then(|| now.since(self.quiet_since));
                 self.heard = now;
                 self.quiet_since = now;
-                match open.read_frames(input, &self.limits, &mut self.role, out) {
+                match open.read_frames(input, quiet_ms, &self.limits, &mut self.role, out) {
                     Ok(Outcome::Starved) => None,
                     Ok(Outcome::Message(message)) => Some(Event::Message(message)),
                     Ok(Outcome::Compressed(message)) => return Step::Inflate(message),
@@ -795,8 +803,13 @@ impl Connection {
 
     fn open(&mut self, deflate: Option<Deflate>, now: Time) {
         self.heard(now);
-        self.state =
-            State::Open(Open { decoder: FrameDecoder::new(), deflate, compressed: false, unfinished: None });
+        self.state = State::Open(Open {
+            decoder: FrameDecoder::new(),
+            deflate,
+            compressed: false,
+            rtt_ms: RTT_UNKNOWN,
+            unfinished: None,
+        });
     }
 }
 
@@ -811,6 +824,17 @@ impl Connection {
             State::Awaiting(_) => Wants::Decision,
             State::Closed { .. } => Wants::FlushThenShutdown,
             State::Ended => Wants::Nothing,
+        }
+    }
+
+    /// Milliseconds between the latest of our Pings that was answered and its Pong, at most 65,534. It is measured where the
+    /// Pong is the first that comes after a Ping, which [`handle_timeout`](Self::handle_timeout) sends into silence; a peer
+    /// that is never silent is not asked. None before the first, and unless the connection is open.
+    #[must_use]
+    pub fn rtt_ms(&self) -> Option<u32> {
+        match &self.state {
+            State::Open(open) if open.rtt_ms != RTT_UNKNOWN => Some(u32::from(open.rtt_ms)),
+            _ => None,
         }
     }
 
@@ -853,6 +877,13 @@ impl Connection {
             State::Open(open) => open.deflate,
             _ => None,
         }
+    }
+
+    /// Whether the opening handshake is over, and the closing handshake is not: its end, when it comes, is that of a
+    /// WebSocket.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        matches!(self.state, State::Open(_) | State::Closing(_))
     }
 
     /// Whether messages can be sent.
@@ -961,9 +992,11 @@ impl Open {
     }
 
     /// Reads frames until a message is whole or the peer's Close frame came.
+    /// `quiet_ms`: since our latest Ping, if nothing has come since.
     fn read_frames<'i>(
         &mut self,
         input: &mut &'i mut [u8],
+        quiet_ms: Option<u32>,
         limits: &Limits,
         role: &mut Role,
         out: &mut Vec<u8>,
@@ -972,7 +1005,7 @@ impl Open {
             match decoded {
                 Decoded::Header(header) => self.begin_frame(&header, limits, role)?,
                 Decoded::Payload(piece) if piece.opcode.is_control() => {
-                    if let Some((code, reason)) = self.take_control(&piece, role, out)? {
+                    if let Some((code, reason)) = self.take_control(&piece, quiet_ms, role, out)? {
                         return Ok(Outcome::Close(code, reason));
                     }
                 }
@@ -1041,6 +1074,7 @@ impl Open {
     fn take_control(
         &mut self,
         piece: &Piece<'_>,
+        quiet_ms: Option<u32>,
         role: &mut Role,
         out: &mut Vec<u8>,
     ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
@@ -1061,7 +1095,11 @@ impl Open {
             Opcode::Close => return close::parse_close(payload).map(Some),
             Opcode::Ping => self.answer_ping(payload, role, out),
             // §5.5.3: a Pong that answers nothing is a heartbeat, and "a response is not expected".
-            _ => {}
+            _ => {
+                if let Some(ms) = quiet_ms {
+                    self.rtt_ms = u16::try_from(ms).unwrap_or(RTT_UNKNOWN).min(RTT_UNKNOWN - 1);
+                }
+            }
         }
         Ok(None)
     }

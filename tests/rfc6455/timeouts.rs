@@ -184,3 +184,23 @@ fn deadlines_hold_across_the_wrap_of_time() {
     assert_eq!(expire(&mut server, 20), None);
     assert_eq!(server.out, b"\x89\x00");
 }
+
+#[test]
+fn s5_5_3_a_pong_says_how_long_a_ping_took_if_nothing_came_in_between() {
+    let mut server = Peer::server_with(LIMITS);
+    let answer_at = |server: &mut Peer, ms: u32, frame: &[u8]| {
+        server.now = Time(ms);
+        server.receive(frame);
+        server.connection.rtt_ms()
+    };
+    let (pong, message) = (masked(0x8a, b""), masked(0x82, b"hi"));
+    assert_eq!(answer_at(&mut server, 5, &pong), None, "it answers nothing");
+    assert_eq!(expire(&mut server, 35), None);
+    assert_eq!(server.take_out(), b"\x89\x00");
+    assert_eq!(answer_at(&mut server, 52, &pong), Some(17));
+    assert_eq!(expire(&mut server, 82), None);
+    assert_eq!(answer_at(&mut server, 90, &message), Some(17));
+    assert_eq!(answer_at(&mut server, 95, &pong), Some(17), "nobody knows when it was sent");
+    assert_eq!(expire(&mut server, 125), None);
+    assert_eq!(answer_at(&mut server, 125, &pong), Some(0));
+}
