@@ -41,7 +41,8 @@
 //!
 //! 1. `protocol`, `hub`, `dialect` and `shard` touch no socket, clock, thread or randomness; seeds come in at
 //!    construction.
-//! 2. The clock is read once a turn, right after the wait.
+//! 2. What is done in a turn is done at one time, that of the wait's end. The clock is read besides only to know how long
+//!    things took.
 //! 3. Bytes leave only in *flush*; clients die only in *reap*.
 //! 4. No lock in the data plane outside `mesh`.
 //! 5. Only a channel's home decides its order; every subscriber on every shard sees that one order, without gaps, until

@@ -137,10 +137,14 @@ impl<W: Wake> Mesh<W> {
         mailbox.wake();
     }
 
-    /// Orders a shard to do something.
+    /// Orders a shard to do something. What an order is to publish counts as mail does.
     pub fn order(&self, to: ShardId, order: Order) {
         let mailbox = &self.mailboxes[usize::from(to.0)];
-        mailbox.lock().orders.push(order);
+        let bytes = order.bytes();
+        let mut post = mailbox.lock();
+        post.orders.push(order);
+        mailbox.bytes.fetch_add(bytes, Ordering::SeqCst);
+        drop(post);
         mailbox.wake();
     }
 
@@ -149,8 +153,9 @@ impl<W: Wake> Mesh<W> {
         (self.answers.0)(answered);
     }
 
-    /// Empties a shard's mailbox. `former` is what it emptied the last time, whose memory is used again.
-    pub fn collect(&self, shard: ShardId, former: &mut Post) {
+    /// Empties a shard's mailbox. `former` is what it emptied the last time, whose memory is used again. Returns how many
+    /// bytes there were.
+    pub fn collect(&self, shard: ShardId, former: &mut Post) -> usize {
         let mailbox = &self.mailboxes[usize::from(shard.0)];
         former.batches.clear();
         former.orders.clear();
@@ -162,6 +167,7 @@ impl<W: Wake> Mesh<W> {
         if bytes >= self.mailbox_bytes_mark {
             self.wake_all();
         }
+        bytes
     }
 
     /// Whether sockets may be read: no fan-out is behind and no mailbox too full.
@@ -307,7 +313,7 @@ mod tests {
 
     fn batch(payload_bytes: usize) -> Batch {
         let mail = vec![Mail::Barrier(Round::Last, Barrier::Publications)];
-        Batch { from: A, mail, payloads: vec![0; payload_bytes] }
+        Batch { mail, payloads: vec![0; payload_bytes], ..Batch::new(A) }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`.
 //!
-//! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. The clock is read once a
-//! turn, right after the wait. Bytes leave only in *flush*; clients die only in *reap*.
+//! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. What is done in a
+//! turn is done at one time, that of the wait's end; the clock is read besides only to know how long things took. Bytes leave only in *flush*; clients die only in *reap*.
 //!
 //! Sockets are edge-triggered: an event only lists what is to be done, and what is listed stays so until the socket
 //! has said that it is drained or full.
@@ -28,8 +28,8 @@ pub trait Sockets {
     /// If events can no longer be had: the shard cannot go on.
     fn wait(&mut self, timeout_ms: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()>;
 
-    /// The time.
-    fn now(&mut self) -> Time;
+    /// The time, in microseconds since a start that all shards share.
+    fn micros(&mut self) -> u64;
 
     /// How many listeners there are.
     fn listeners(&self) -> usize;
@@ -116,6 +116,9 @@ pub enum Progress {
     Drained,
 }
 
+/// Writes after which the clock is read, so that it is known how long deliveries took.
+const WRITES_PER_LOOK: u32 = 32;
+
 /// A shard with its sockets and its place in the mesh.
 pub struct EventLoop<S, W> {
     shard: Shard,
@@ -130,6 +133,9 @@ pub struct EventLoop<S, W> {
     peers: Peers,
     /// What the mesh knows of our fan-out.
     is_ahead: bool,
+    /// When this turn began, in microseconds.
+    turn_us: u64,
+    /// The same in milliseconds.
     now: Time,
     scratch: Vec<u8>,
     ready: Vec<Ready>,
@@ -138,21 +144,24 @@ pub struct EventLoop<S, W> {
 
 impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// A loop whose first turn is to come. Listeners may have connections already.
-    pub fn new(shard: Shard, mut sockets: S, mesh: Arc<Mesh<W>>) -> EventLoop<S, W> {
-        EventLoop {
+    pub fn new(shard: Shard, sockets: S, mesh: Arc<Mesh<W>>) -> EventLoop<S, W> {
+        let mut event_loop = EventLoop {
             pending: (0..sockets.listeners()).collect(),
             accept_retry: None,
             is_accepting_short: false,
             peers: Peers::default(),
             is_ahead: false,
-            now: sockets.now(),
+            turn_us: 0,
+            now: Time(0),
             scratch: vec![0; limits::SCRATCH_BYTES],
             ready: Vec::new(),
             post: Post::default(),
             shard,
             sockets,
             mesh,
-        }
+        };
+        event_loop.look_at_the_clock();
+        event_loop
     }
 
     /// The shard, for those who check it from outside.
@@ -182,9 +191,18 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.flush();
         self.reap();
         self.note_ahead();
+        let end_us = self.sockets.micros();
+        self.shard.note_deliveries(end_us);
+        self.shard.counters().turn.record(end_us.saturating_sub(self.turn_us), 1);
         let held = self.shard.gauge();
         self.mesh.note_held(self.shard.id(), held);
         Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
+    }
+
+    fn look_at_the_clock(&mut self) {
+        self.turn_us = self.sockets.micros();
+        self.now = Time((self.turn_us / 1000) as u32);
+        self.shard.begin_turn(self.turn_us);
     }
 
     fn wait(&mut self) -> io::Result<()> {
@@ -198,7 +216,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         };
         self.ready.clear();
         self.sockets.wait(timeout_ms, &mut self.ready)?;
-        self.now = self.sockets.now();
+        self.look_at_the_clock();
         for &ready in &self.ready {
             match ready {
                 Ready::Listener(listener) if self.pending.contains(&listener) => {}
@@ -342,7 +360,8 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 
     fn collect_mail(&mut self) {
-        self.mesh.collect(self.shard.id(), &mut self.post);
+        let bytes = self.mesh.collect(self.shard.id(), &mut self.post);
+        self.shard.counters().mailbox_bytes.set(bytes as u64);
         for batch in self.post.batches.drain(..) {
             self.shard.collect(batch, self.now);
         }
@@ -415,11 +434,16 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     fn flush(&mut self) {
         self.shard.begin_flush();
+        let mut writes = 0;
         while let Some(key) = self.shard.next_to_write(self.now) {
             let mut slices = Slices::new();
             let plan = self.shard.unwritten(key, &mut slices);
             let taken = if slices.is_empty() { Ok(0) } else { self.sockets.write(key, &slices) };
             drop(slices);
+            writes += 1;
+            if writes % WRITES_PER_LOOK == 0 {
+                self.shard.note_deliveries(self.sockets.micros());
+            }
             match taken {
                 Ok(taken) => self.shard.written(key, plan, taken, self.now),
                 Err(error) => match error.kind() {

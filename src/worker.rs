@@ -79,7 +79,7 @@ pub(crate) struct Worker {
     writable: Vec<ClientKey>,
     /// What TLS works in.
     buffers: Buffers,
-    /// What `now` has answered last.
+    /// What `micros` has answered last.
     now: Time,
 }
 
@@ -248,9 +248,10 @@ impl Sockets for Worker {
         Ok(())
     }
 
-    fn now(&mut self) -> Time {
-        self.now = Time(self.common.started.elapsed().as_millis() as u32);
-        self.now
+    fn micros(&mut self) -> u64 {
+        let micros = self.common.started.elapsed().as_micros() as u64;
+        self.now = Time((micros / 1000) as u32);
+        micros
     }
 
     fn listeners(&self) -> usize {

@@ -46,6 +46,8 @@ pub(crate) struct Homes {
     /// Bytes of frames in open segments.
     open_bytes: u64,
     next_epoch: u32,
+    /// The time, in milliseconds that do not wrap.
+    now_ms: u64,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,7 @@ struct Channel {
     name: ChannelName,
     /// Of the last publication.
     position: Position,
+    meter: Meter,
     /// Whether the channel is in `Homes::dirty`. Invariant: true if any audience has something open.
     listed: bool,
     /// By [`Rendering::index`]. Invariant: each that is there has a listener, and at least one is there.
@@ -82,6 +85,56 @@ struct OpenSegment {
     marks: Vec<Mark>,
 }
 
+/// Where a channel stands, and how fast it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Standing {
+    /// Of its last publication.
+    pub(crate) position: Position,
+    /// Publications in a second.
+    pub(crate) messages_per_second: f64,
+    /// Bytes of their payloads in a second.
+    pub(crate) bytes_per_second: f64,
+}
+
+/// What was published in this period of [`METER_MS`] and in the one before, which is there so that a rate is of one whole
+/// period at least.
+#[derive(Clone, Copy, Debug, Default)]
+struct Meter {
+    /// The period's number.
+    period: u32,
+    messages: [u32; 2],
+    bytes: [u64; 2],
+}
+
+/// Milliseconds of a period.
+const METER_MS: u64 = 5_000;
+
+impl Meter {
+    fn count(&mut self, payload_bytes: usize, now_ms: u64) {
+        *self = self.at(now_ms);
+        self.messages[0] = self.messages[0].saturating_add(1);
+        self.bytes[0] += payload_bytes as u64;
+    }
+
+    /// The same in the period of `now_ms`.
+    fn at(self, now_ms: u64) -> Meter {
+        let period = (now_ms / METER_MS) as u32;
+        match period.wrapping_sub(self.period) {
+            0 => self,
+            1 => Meter { period, messages: [0, self.messages[0]], bytes: [0, self.bytes[0]] },
+            _ => Meter { period, ..Meter::default() },
+        }
+    }
+
+    /// Messages and bytes in a second.
+    fn rates(self, now_ms: u64) -> (f64, f64) {
+        let Meter { messages, bytes, .. } = self.at(now_ms);
+        let seconds = (METER_MS + now_ms % METER_MS) as f64 / 1000.0;
+        let messages = f64::from(messages[0]) + f64::from(messages[1]);
+        (messages / seconds, (bytes[0] + bytes[1]) as f64 / seconds)
+    }
+}
+
 impl Homes {
     /// No channels yet. The seed also decides where epochs begin, so that two runs of a server hardly share one.
     #[must_use]
@@ -94,6 +147,7 @@ impl Homes {
             spares: Spares::default(),
             open_bytes: 0,
             next_epoch: seed.hash_one("epoch") as u32,
+            now_ms: 0,
         }
     }
 
@@ -150,7 +204,7 @@ impl Homes {
     /// anyone listens to and appends the publication's one frame in it to what it is given, at most twice
     /// [`MESSAGE_BYTES_CEILING`](crate::limits::MESSAGE_BYTES_CEILING) bytes.
     ///
-    /// `None`, and nothing is encoded, if the key is stale: nobody listens.
+    /// `None`, and nothing is encoded, if the key is stale: nobody listens. `payload_bytes` are for the channel's rates.
     ///
     /// # Panics
     /// If `encode` appends so much that a segment passes 4 GiB.
@@ -158,10 +212,12 @@ impl Homes {
         &mut self,
         home: HomeKey,
         origin: Origin,
+        payload_bytes: usize,
         mut encode: impl FnMut(Rendering, &mut Vec<u8>),
     ) -> Option<Position> {
         let channel = find(&mut self.slots, home)?;
         channel.position.offset += 1;
+        channel.meter.count(payload_bytes, self.now_ms);
         for rendering in Rendering::ALL {
             let Some(audience) = &mut channel.audiences[rendering.index()] else { continue };
             let before = audience.open_bytes();
@@ -192,6 +248,35 @@ impl Homes {
             }
         }
         self.open_bytes = 0;
+    }
+
+    /// Time goes on, in milliseconds that do not wrap: rates are of the time up to here.
+    pub(crate) fn advance(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// The key of a channel that is at home here.
+    #[must_use]
+    pub(crate) fn find(&self, name: &ChannelName) -> Option<HomeKey> {
+        self.names.get(name).copied()
+    }
+
+    /// What is known of the channels at home here, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ChannelName, Standing)> {
+        let channels = self.slots.iter().filter_map(|slot| slot.channel.as_deref());
+        channels.map(|channel| (&channel.name, self.standing_of(channel)))
+    }
+
+    /// What is known of one.
+    #[must_use]
+    pub(crate) fn standing(&self, name: &ChannelName) -> Option<Standing> {
+        let home = self.find(name)?;
+        Some(self.standing_of(self.slots[home.index as usize].channel.as_deref()?))
+    }
+
+    fn standing_of(&self, channel: &Channel) -> Standing {
+        let (messages_per_second, bytes_per_second) = channel.meter.rates(self.now_ms);
+        Standing { position: channel.position, messages_per_second, bytes_per_second }
     }
 
     /// Bytes of frames that wait for the next seal.
@@ -245,6 +330,7 @@ impl Homes {
         let channel = Box::new(Channel {
             name: name.clone(),
             position: Position { epoch: self.next_epoch, offset: 0 },
+            meter: Meter::default(),
             listed: false,
             audiences: Default::default(),
         });
@@ -395,7 +481,7 @@ mod tests {
         let (home, _) = register(&mut homes, "room", listener(0));
         register(&mut homes, "room", listener(1));
         let mut encoded = Vec::new();
-        homes.sequence(home, ALICE, |rendering, _| encoded.push(rendering));
+        homes.sequence(home, ALICE, 1, |rendering, _| encoded.push(rendering));
         assert_eq!(encoded, [Rendering::Relay]);
     }
 
@@ -407,6 +493,26 @@ mod tests {
         let offsets: Vec<_> = (0..3).map(|_| publish(&mut homes, home, ALICE, b"x").unwrap()).collect();
         assert_eq!(offsets, [1, 2, 3]);
         assert_eq!(register(&mut homes, "room", listener(1)).1, Position { offset: 3, ..before });
+    }
+
+    #[test]
+    fn a_rate_is_of_the_period_before_and_of_this_one_so_far() {
+        let mut homes = homes();
+        let (home, _) = register(&mut homes, "room", listener(0));
+        let mut rates_at = |ms: u64, publications: usize| {
+            homes.advance(ms);
+            (0..publications).for_each(|_| drop(publish(&mut homes, home, ALICE, b"0123456789")));
+            let standing = homes.standing(&ChannelName::new("room").unwrap()).unwrap();
+            (standing.messages_per_second, standing.bytes_per_second)
+        };
+        let first = u64::from(u32::MAX) * METER_MS;
+        assert_eq!(rates_at(first, 0), (0.0, 0.0));
+        assert_eq!(rates_at(first + 2_500, 75), (10.0, 100.0));
+        assert_eq!(rates_at(first + 5_000, 0), (15.0, 150.0));
+        assert_eq!(rates_at(first + 7_500, 0), (10.0, 100.0), "the number of periods may wrap");
+        assert_eq!(rates_at(first + 9_999, 25).1, 1000.0 / 9.999);
+        assert_eq!(rates_at(first + 10_000, 0), (5.0, 50.0), "the first ones are forgotten");
+        assert_eq!(rates_at(first + 15_000, 0), (0.0, 0.0));
     }
 
     #[test]
@@ -564,7 +670,8 @@ mod tests {
     }
 
     fn publish(homes: &mut Homes, home: HomeKey, origin: Origin, payload: &[u8]) -> Option<u64> {
-        let position = homes.sequence(home, origin, |_, out| out.extend_from_slice(&frame(payload)));
+        let position =
+            homes.sequence(home, origin, payload.len(), |_, out| out.extend_from_slice(&frame(payload)));
         position.map(|position| position.offset)
     }
 

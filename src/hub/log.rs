@@ -346,6 +346,13 @@ impl Log {
         self.chunks.front().map_or(0, |front| self.end - front.start)
     }
 
+    /// How many cursors stand in chunks that end more than `bytes` before the end, and so are further behind than that.
+    #[must_use]
+    pub(crate) fn behind(&self, bytes: u64) -> u64 {
+        let far = self.chunks.iter().take_while(|chunk| chunk.end() + bytes < self.end);
+        far.map(|chunk| u64::from(chunk.cursors)).sum()
+    }
+
     /// How many cursors there are.
     #[must_use]
     pub(crate) fn subscribers(&self) -> u32 {
@@ -719,6 +726,20 @@ mod tests {
         assert_eq!(log.retained(), 20_004, "nobody stands in the second");
         assert_eq!(log.lag(alice), 20_004);
         log.check_invariants();
+    }
+
+    #[test]
+    fn who_is_far_behind_is_counted_by_chunks() {
+        let mut log = Log::new();
+        let (_alice, bob) = (log.join(), log.join());
+        let large = vec![b'x'; 20_000];
+        append(&mut log, &[&large]);
+        append(&mut log, &[&large]);
+        assert_eq!((log.behind(20_003), log.behind(20_004), log.behind(40_008)), (2, 0, 0));
+        let bob = log.advance(bob, LogPosition(20_004));
+        assert_eq!((log.behind(0), log.behind(20_003)), (1, 1), "Bob stands in the last one");
+        log.leave(bob);
+        assert_eq!(log.behind(0), 1);
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub mod properties;
 mod subscriptions;
 
 pub use channel::{ChannelName, ChannelNameError, HashSeed, home_of};
-pub(crate) use home::Homes;
 pub use home::{HomeKey, Listener};
+pub(crate) use home::{Homes, Standing};
 pub(crate) use log::{FrameRest, Log, LogPosition, Loss};
 pub(crate) use subscriptions::{Channel, Interest, Membership, Subscriptions};
 

@@ -494,13 +494,14 @@ impl HomesAndModel {
             // Nobody listens: no key that ever named the channel finds anything.
             for (home, _) in &self.stale {
                 if self.channels.values().all(|standing| standing.home != *home) {
-                    assert_eq!(self.homes.sequence(*home, origin, |_, _| panic!("nobody listens")), None);
+                    assert_eq!(self.homes.sequence(*home, origin, 0, |_, _| panic!("nobody listens")), None);
                 }
             }
             return;
         };
         model.position.offset += 1;
-        let position = self.homes.sequence(model.home, origin, |_, out| out.extend_from_slice(&encoded));
+        let position =
+            self.homes.sequence(model.home, origin, payload.len(), |_, out| out.extend_from_slice(&encoded));
         assert_eq!(position, Some(model.position));
         for listener in model.listeners.values_mut() {
             listener.unsealed.push((number, origin));
@@ -640,7 +641,7 @@ impl SubscriptionsAndModel {
         let Some(model) = self.channels.get_mut(&(channel % 3)) else { return };
         let appended = self.subscriptions.get_mut(model.local).unwrap();
         model.waiting = appended.subscribers().iter().copied().collect();
-        assert_eq!(appended.append(&segment, HERE), !model.waiting.is_empty());
+        assert_eq!(appended.append(&segment, HERE, 0), !model.waiting.is_empty());
     }
 
     /// The lap goes on by one visit. Who is not blocked is written to the log's end, or as far as there is room.
@@ -715,7 +716,7 @@ impl SubscriptionsAndModel {
         assert_eq!(subscribers, self.members.len(), "nobody else is subscribed");
         for (client, ModelMember { membership, blocked, .. }) in &self.members {
             let channel = self.subscriptions.get(membership.channel).unwrap();
-            assert_eq!(channel.subscribers().get(membership.slot as usize), Some(client), "mirrored maps");
+            assert_eq!(channel.subscribers().get(membership.slot.index()), Some(client), "mirrored maps");
             assert!(*blocked || channel.log.lag(membership.cursor) <= channel.ahead(), "ahead of who waits");
         }
     }

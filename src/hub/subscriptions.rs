@@ -7,16 +7,35 @@
 use super::{ChannelName, ClientKey, HashSeed, HomeKey, Log, LogPosition, Rendering, Segment, ShardId};
 use crate::config::SlowConsumerPolicy;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 /// Where a subscriber stands: its channel on this shard, its slot there, and its cursor into the channel's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     /// The channel's number on this shard.
     pub(crate) channel: u32,
-    /// Index into [`Channel::subscribers`]. Invariant: the client's key stands there.
-    pub(crate) slot: u32,
+    /// Its place in [`Channel::subscribers`]. Invariant: the client's key stands there.
+    pub(crate) slot: SubscriberSlot,
     /// How far the subscriber has been written. Invariant: never past the log's end.
     pub(crate) cursor: LogPosition,
+}
+
+/// An index into [`Channel::subscribers`]. It is kept as one more, so that the membership of somebody who has none takes no
+/// memory besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SubscriberSlot(NonZeroU32);
+
+const _: () = assert!(size_of::<Option<Membership>>() == 16, "of 100,000 idle clients each has one");
+
+impl SubscriberSlot {
+    fn new(index: usize) -> SubscriberSlot {
+        SubscriberSlot(NonZeroU32::MIN.saturating_add(index as u32))
+    }
+
+    /// The index.
+    pub(crate) fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 /// Whether the channel's home knows that this shard listens.
@@ -69,6 +88,12 @@ struct Lap {
     mark: LogPosition,
     /// Everyone who is not blocked has been written at least to here.
     began: LogPosition,
+    /// When the oldest publication behind `began` got its place, in microseconds.
+    began_us: u32,
+    /// The same of `mark`, if there is anything behind it.
+    mark_us: u32,
+    /// What `began_us` was for whoever was visited last.
+    visited_us: u32,
 }
 
 impl Channel {
@@ -105,8 +130,8 @@ impl Channel {
     }
 
     /// `client` subscribes: its slot and its cursor, which is the log's end.
-    pub(crate) fn join(&mut self, client: ClientKey) -> (u32, LogPosition) {
-        let slot = self.subscribers.len() as u32;
+    pub(crate) fn join(&mut self, client: ClientKey) -> (SubscriberSlot, LogPosition) {
+        let slot = SubscriberSlot::new(self.subscribers.len());
         self.subscribers.push(client);
         if self.lap.to_visit > 0 {
             // The newcomer needs no visit, but it lengthens the way to those that wait for theirs.
@@ -118,9 +143,9 @@ impl Channel {
 
     /// The subscriber in `slot`, whose cursor stands at `cursor`, leaves. The last subscriber takes its slot; the
     /// answer names it, if there is one to be told.
-    pub(crate) fn leave(&mut self, slot: u32, cursor: LogPosition) -> Option<ClientKey> {
+    pub(crate) fn leave(&mut self, slot: SubscriberSlot, cursor: LogPosition) -> Option<ClientKey> {
         self.log.leave(cursor);
-        self.subscribers.swap_remove(slot as usize);
+        self.subscribers.swap_remove(slot.index());
         let count = self.subscribers.len() as u32;
         if self.lap.next >= count {
             self.lap.next = 0;
@@ -130,11 +155,12 @@ impl Channel {
             self.lap.to_visit = count;
             self.lap.revolution = count;
         }
-        self.subscribers.get(slot as usize).copied()
+        self.subscribers.get(slot.index()).copied()
     }
 
-    /// Appends a segment to the log and starts the lap anew. Returns whether there is anyone to visit.
-    pub(crate) fn append(&mut self, segment: &Segment, here: ShardId) -> bool {
+    /// Appends a segment to the log and starts the lap anew. Returns whether there is anyone to visit. Its publications got
+    /// their places in a turn that began at `sequenced_us`, microseconds since a start that all shards share.
+    pub(crate) fn append(&mut self, segment: &Segment, here: ShardId, sequenced_us: u32) -> bool {
         let count = self.subscribers.len() as u32;
         if count == 0 {
             return false;
@@ -142,7 +168,10 @@ impl Channel {
         let end = self.log.end();
         self.log.append(segment, here);
         if self.lap.to_visit == 0 {
-            self.lap = Lap { revolution: count, mark: self.log.end(), began: end, ..self.lap };
+            let mark = self.log.end();
+            self.lap = Lap { revolution: count, mark, began: end, began_us: sequenced_us, ..self.lap };
+        } else if self.lap.mark == end {
+            self.lap.mark_us = sequenced_us;
         }
         self.lap.to_visit = count;
         true
@@ -157,12 +186,14 @@ impl Channel {
         let client = self.subscribers[lap.next as usize];
         let count = self.subscribers.len() as u32;
         lap.next = if lap.next + 1 == count { 0 } else { lap.next + 1 };
+        lap.visited_us = lap.began_us;
         lap.to_visit -= 1;
         lap.revolution -= 1;
         if lap.to_visit == 0 {
             lap.revolution = 0;
         } else if lap.revolution == 0 {
             lap.began = lap.mark;
+            lap.began_us = lap.mark_us;
             lap.mark = self.log.end();
             lap.revolution = count;
         }
@@ -172,6 +203,19 @@ impl Channel {
     /// Whether a lap is going on.
     pub(crate) fn is_dirty(&self) -> bool {
         self.lap.to_visit > 0
+    }
+
+    /// When the oldest publication got its place that a subscriber at `cursor` has still to be written, in microseconds.
+    /// `is_visited`: it is the one that the lap has come to last. None if it has been written everything, or is behind by its
+    /// own doing.
+    pub(crate) fn waits_since_us(&self, cursor: LogPosition, is_visited: bool) -> Option<u32> {
+        if cursor >= self.log.end() {
+            None
+        } else if is_visited {
+            Some(self.lap.visited_us)
+        } else {
+            (self.is_dirty() && cursor >= self.lap.began).then_some(self.lap.began_us)
+        }
     }
 
     /// Bytes by which the log is ahead of the subscribers that nothing but the lap keeps waiting.
@@ -304,7 +348,7 @@ mod tests {
         let marks = vec![Mark { end: bytes as u32, origin: Origin { shard: HERE, client } }];
         let mut frames = vec![0; bytes];
         frames[..2].copy_from_slice(&[0x82, bytes as u8 - 2]);
-        channel.append(&Segment { frames: Arc::new(frames), marks: Arc::new(marks) }, HERE);
+        channel.append(&Segment { frames: Arc::new(frames), marks: Arc::new(marks) }, HERE, bytes as u32);
     }
 
     #[test]
@@ -327,5 +371,31 @@ mod tests {
         assert_eq!(channel.visit(), None);
         append(&mut channel, 10);
         assert_eq!(channel.ahead(), 10, "what was before does not count");
+    }
+
+    #[test]
+    fn who_waits_for_the_lap_waits_since_the_oldest_publication_that_it_lacks() {
+        let name = ChannelName::new("room").unwrap();
+        let mut channel = Channel::new(name, Rendering::Relay, HERE, SlowConsumerPolicy::default(), 0);
+        for index in 0..2 {
+            channel.join(ClientKey { index, generation: 0 });
+        }
+        let at = |channel: &Channel, byte| channel.waits_since_us(LogPosition(byte), false);
+        let visited = |channel: &mut Channel, byte| {
+            channel.visit().and_then(|_| channel.waits_since_us(LogPosition(byte), true))
+        };
+        assert_eq!(at(&channel, 0), None, "there is nothing");
+        append(&mut channel, 100);
+        assert_eq!((at(&channel, 0), at(&channel, 100)), (Some(100), None));
+        assert_eq!(visited(&mut channel, 0), Some(100));
+        append(&mut channel, 20);
+        append(&mut channel, 30);
+        assert_eq!(at(&channel, 0), Some(100), "the second one lacks all of it");
+        assert_eq!(visited(&mut channel, 0), Some(100), "though with it a revolution ends");
+        assert_eq!(at(&channel, 100), Some(20), "the first one lacks what came since");
+        assert_eq!(at(&channel, 0), None, "who lacks more does not read");
+        assert_eq!(visited(&mut channel, 100), Some(20));
+        assert_eq!(visited(&mut channel, 150), None, "it was written everything the time before");
+        assert_eq!((at(&channel, 100), visited(&mut channel, 100)), (None, None), "the lap is over");
     }
 }

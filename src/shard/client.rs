@@ -5,7 +5,7 @@ use super::deadlines::Instant;
 use super::outbox::Outbox;
 use crate::dialect::Dialect;
 use crate::hub::Membership;
-use crate::protocol::{Connection, Deflate};
+use crate::protocol::{Connection, Deflate, Time};
 
 /// One peer: its WebSocket state, what it has still to be sent, and where it listens.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Client {
     pub outbox: Outbox,
     /// Where it listens, if it does.
     pub membership: Option<Membership>,
+    /// When it was accepted.
+    pub accepted: Time,
     /// Its earliest entry among the deadlines.
     pub scheduled: Instant,
     /// Bytes that it holds, in its outbox and its connection, as the shard last counted them.
@@ -55,11 +57,12 @@ const _: () = assert!(size_of::<Client>() <= 128, "an idle client stays within t
 
 impl Client {
     /// A client whose opening handshake begins.
-    pub(super) fn new(connection: Connection) -> Client {
+    pub(super) fn new(connection: Connection, now: Time) -> Client {
         Client {
             connection,
             outbox: Outbox::default(),
             membership: None,
+            accepted: now,
             scheduled: Instant::NEVER,
             held: 0,
             dialect: Dialect::Relay,

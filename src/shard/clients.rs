@@ -82,7 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     fn client() -> Client {
-        Client::new(Connection::server(Arc::new(Limits::default()), Time(0)))
+        Client::new(Connection::server(Arc::new(Limits::default()), Time(0)), Time(0))
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Shard {
             }
             Stage::Serving | Stage::Announced | Stage::Settling(..) => None,
         };
-        [self.deadlines.next(), abandoned, drain].into_iter().flatten().min()
+        [self.deadlines.next(), abandoned, self.farewells.next(), drain].into_iter().flatten().min()
     }
 
     /// Milliseconds from the latest `expire` to the next deadline; 0 if it has passed.
@@ -146,6 +146,7 @@ impl Shard {
         let clients = &self.clients;
         self.deadlines.clean(clients.len(), |key| clients.get(key).map(|client| client.scheduled));
         self.withdraw_abandoned();
+        self.say_late_farewells(now);
         self.go_on_draining(now);
     }
 
@@ -205,7 +206,13 @@ impl Shard {
     pub fn forget(&mut self, key: ClientKey) {
         self.leave(key);
         self.drain.goodbyes.forget(key);
+        self.farewells.forget(key);
         if let Some(client) = self.clients.remove(key) {
+            if client.connection.is_established() {
+                // It was cut off.
+                self.counters.closes.add(CloseCode::ABNORMAL.number());
+            }
+            self.blocked -= usize::from(client.outbox.blocked);
             self.turned_away -= usize::from(client.turned_away);
             self.retained.clients -= u64::from(client.held);
         }
@@ -326,7 +333,7 @@ impl Shard {
         let is_written = client.membership.is_none_or(|membership| membership.cursor >= end);
         if client.connection.is_over() || (is_written && client.outbox.own_bytes() == 0) {
             self.drain.goodbyes.forget(key);
-            self.close(key, now);
+            self.close_at_the_end(key, now);
         }
     }
 
@@ -375,25 +382,32 @@ impl Shard {
             self.respond(key, &route::shutting_down(), now);
         } else if client.outbox.own_bytes() == 0 && self.view(key, client).is_none_or(|view| view.lag() == 0)
         {
-            self.close(key, now);
+            self.close_at_the_end(key, now);
         }
     }
 
-    /// Closes a client that is open.
-    fn close(&mut self, key: ClientKey, now: Time) {
-        let Some(client) = self.clients.get_mut(key).filter(|client| client.connection.is_open()) else {
-            return;
-        };
+    /// Closes a client because the server goes away.
+    fn close_at_the_end(&mut self, key: ClientKey, now: Time) {
         let (code, reason) = match self.place.config.drain.goodbye {
             Goodbye::GoingAway => (CloseCode::GOING_AWAY, "the server is shutting down"),
             Goodbye::ServiceRestart => (CloseCode::SERVICE_RESTART, "the server is restarting"),
         };
+        if self.close(key, code, &CloseReason::new(reason), now) {
+            self.counters.goodbyes_said.add(1);
+        }
+    }
+
+    /// Closes a client, if it is open: its Close frame is what it is written last. Whether it was open.
+    pub(super) fn close(&mut self, key: ClientKey, code: CloseCode, reason: &CloseReason, now: Time) -> bool {
+        let Some(client) = self.clients.get_mut(key).filter(|client| client.connection.is_open()) else {
+            return false;
+        };
         let mut last = mem::take(&mut self.replies);
-        client.connection.close(code, &CloseReason::new(reason), now, &mut last);
-        self.counters.goodbyes_said.add(1);
+        client.connection.close(code, reason, now, &mut last);
         self.reply(key, &mut last);
         self.replies = last;
         self.settle(key, now);
         self.list_if_unread(key);
+        true
     }
 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Batch {
     /// Who posted it.
     pub from: ShardId,
+    /// When the turn began that it is of, in microseconds since a start that all shards share.
+    pub turn_us: u32,
     /// What it says, in order.
     pub mail: Vec<Mail>,
     /// The payloads of the [`Mail::Publish`] among it, one behind the other.
@@ -20,7 +22,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch from `from`.
     pub fn new(from: ShardId) -> Batch {
-        Batch { from, mail: Vec::new(), payloads: Vec::new() }
+        Batch { from, turn_us: 0, mail: Vec::new(), payloads: Vec::new() }
     }
 
     /// Bytes that the batch keeps alive: the envelope, payloads and segments.
@@ -122,6 +124,16 @@ pub enum Order {
     Ask(Ticket, Question),
 }
 
+impl Order {
+    /// Bytes that it keeps alive beyond itself, if it may be many.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Order::Ask(_, Question::Publish { payload, .. }) => payload.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Names a question, so that its answers find who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -200,7 +212,7 @@ pub enum Question {
 pub enum ChannelOrder {
     /// By name, in the order of bytes.
     Name,
-    /// Those with most bytes to deliver in a second: what they publish, times the shards that listen.
+    /// Those that publish most bytes in a second.
     Traffic,
 }
 
@@ -305,11 +317,11 @@ pub struct ClientFacts {
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientState {
-    /// Its opening handshake is not complete, or it is being told why not.
+    /// Its opening handshake is not complete.
     Handshake,
     /// It is connected.
     Open,
-    /// A Close frame is on its way to it, or its end is being seen to.
+    /// A Close frame, or a response that is no 101, is the last that it gets.
     Closing,
 }
 

@@ -3,7 +3,7 @@
 use super::Shard;
 use super::mail::{Batch, Mail};
 use super::rendering::render;
-use crate::hub::{HomeKey, Listener, Origin, Segment, ShardId};
+use crate::hub::{HomeKey, Listener, Origin, Position, Segment, ShardId};
 use crate::protocol::{Kind, Time};
 use std::mem;
 
@@ -16,7 +16,7 @@ pub(super) fn post_segment(outgoing: &mut [Batch], listener: Listener, segment: 
 impl Shard {
     /// Mail came from another shard.
     pub fn collect(&mut self, batch: Batch, now: Time) {
-        let Batch { from, mail, payloads } = batch;
+        let Batch { from, turn_us, mail, payloads } = batch;
         let mut payloads = payloads.as_slice();
         for mail in mail {
             match mail {
@@ -38,21 +38,28 @@ impl Shard {
                     let origin = Origin { shard: from, client };
                     self.publish(home, origin, kind, payload);
                 }
-                Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment),
+                Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment, turn_us),
                 Mail::Barrier(round, barrier) => self.drain.pass(round, barrier),
             }
         }
     }
 
     /// A publication in a channel that is at home here gets its place, and its frame in each wire form that anyone
-    /// listens in.
-    pub(super) fn publish(&mut self, home: HomeKey, origin: Origin, kind: Kind, payload: &[u8]) {
+    /// listens in. None if nobody does.
+    pub(super) fn publish(
+        &mut self,
+        home: HomeKey,
+        origin: Origin,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Option<Position> {
         let (deflater, counters) = (&mut self.deflater, &self.counters);
-        let position = self.homes.sequence(home, origin, |rendering, frames| {
+        let position = self.homes.sequence(home, origin, payload.len(), |rendering, frames| {
             render(rendering, kind, payload, deflater, counters, frames);
         });
         self.counters.publications.add(u64::from(position.is_some()));
         self.counters.publications_homeless.add(u64::from(position.is_none()));
+        position
     }
 
     /// Closes this turn's open segments: other shards' go into the mail, our own into our logs.
@@ -63,7 +70,9 @@ impl Shard {
         let mut to_self = mem::take(&mut self.outgoing[own].mail);
         for mail in to_self.drain(..) {
             match mail {
-                Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment),
+                Mail::Segment { local, nonce, segment } => {
+                    self.append(local, nonce, &segment, self.turn_us);
+                }
                 mail => debug_assert!(false, "only segments go to the shard itself: {mail:?}"),
             }
         }
@@ -72,13 +81,13 @@ impl Shard {
 
     /// A segment for one of our channels: appended to its log, its subscribers to be visited, and those here who
     /// published it first: in a conversation they are the ones that wait.
-    fn append(&mut self, local: u32, nonce: u32, segment: &Segment) {
+    fn append(&mut self, local: u32, nonce: u32, segment: &Segment, sequenced_us: u32) {
         let here = self.place.id;
         let Some(channel) = self.subscriptions.addressed(local, nonce) else { return };
         let deliveries = segment.marks.len() as u64 * channel.subscribers().len() as u64;
         self.counters.deliveries_queued.add(deliveries);
         let retained = channel.log.retained();
-        if !channel.append(segment, here) {
+        if !channel.append(segment, here, sequenced_us) {
             return;
         }
         self.retained.logs += channel.log.retained() - retained;
@@ -92,6 +101,8 @@ impl Shard {
     pub fn take_mail(&mut self) -> Option<(ShardId, Batch)> {
         let from = self.place.id;
         let (to, batch) = self.outgoing.iter_mut().enumerate().find(|(_, batch)| !batch.mail.is_empty())?;
-        Some((ShardId(to as u16), mem::replace(batch, Batch::new(from))))
+        let mut batch = mem::replace(batch, Batch::new(from));
+        batch.turn_us = self.turn_us;
+        Some((ShardId(to as u16), batch))
     }
 }

@@ -47,10 +47,11 @@ use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
 use mail::{Answered, Batch};
+use orders::Farewells;
 use spares::Spares;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use writing::Laps;
+use writing::{Delivered, Laps};
 
 /// Who a shard is among the others, and what all of them have in common.
 #[derive(Clone, Debug)]
@@ -98,6 +99,9 @@ pub struct Shard {
     /// they published themselves. Each is there at most once (`Outbox::listed`).
     writable: VecDeque<ClientKey>,
     laps: Laps,
+    delivered: Delivered,
+    /// Clients whose sockets have no room.
+    blocked: usize,
     /// Clients whose last byte has been written: their sockets' write sides are to be shut down.
     finished: VecDeque<ClientKey>,
     /// Clients to be freed in *reap*. Each is there once (`Client::dying`).
@@ -109,8 +113,11 @@ pub struct Shard {
     retained: Retained,
     /// This turn's mail, by shard; a shard's mail to itself never leaves it.
     outgoing: Vec<Batch>,
+    farewells: Farewells,
     /// This turn's answers to an operator's questions.
     answers: VecDeque<Answered>,
+    /// When this turn began, in microseconds: so old is what gets its place in it.
+    turn_us: u32,
 
     /// Inflates what any client has compressed.
     inflater: Inflater,
@@ -144,13 +151,17 @@ impl Shard {
             readable: VecDeque::new(),
             writable: VecDeque::new(),
             laps: Laps::new(place.config.limits.outbox_bytes_max, place.shards),
+            delivered: Delivered::default(),
+            blocked: 0,
             finished: VecDeque::new(),
             dying: Vec::new(),
             spared: Vec::new(),
             abandoned: VecDeque::new(),
             retained: Retained::default(),
             outgoing: (0..place.shards).map(|_| Batch::new(place.id)).collect(),
+            farewells: Farewells::default(),
             answers: VecDeque::new(),
+            turn_us: 0,
             inflater: Inflater::new(),
             deflater: rendering::deflater(&place.config.deflate),
             replies: Vec::new(),
@@ -158,6 +169,12 @@ impl Shard {
             spares: Spares::default(),
             place,
         }
+    }
+
+    /// A turn begins, so many microseconds after the start that all shards share.
+    pub fn begin_turn(&mut self, now_us: u64) {
+        self.turn_us = now_us as u32;
+        self.homes.advance(now_us / 1000);
     }
 
     /// The shard's number.
@@ -190,6 +207,9 @@ impl Shard {
         self.counters.connections_open.set(self.clients.len() as u64);
         self.counters.channels_open.set(self.subscriptions.len() as u64);
         self.counters.bytes_retained.set(self.bytes_retained());
+        self.counters.log_bytes.set(self.retained.logs);
+        self.counters.client_bytes.set(self.retained.clients);
+        self.counters.clients_blocked.set(self.blocked as u64);
         self.counters.memory_held.set(held.bytes);
         held
     }
@@ -240,16 +260,18 @@ impl Shard {
     pub fn check_invariants(&self) {
         self.subscriptions.check_invariants();
         self.homes.check_invariants();
-        let mut members = 0;
+        let (mut members, mut blocked, mut established) = (0, 0, 0);
         for (key, client) in self.clients.iter() {
             if let Some(membership) = &client.membership {
                 let channel = self.subscriptions.get(membership.channel).expect("a member's channel is open");
-                assert_eq!(channel.subscribers().get(membership.slot as usize), Some(&key), "mirrored maps");
+                assert_eq!(channel.subscribers().get(membership.slot.index()), Some(&key), "mirrored maps");
                 assert!(membership.cursor <= channel.log.end(), "a cursor stays within its log");
                 assert!(!client.outbox.is_sealed(), "a sealed client has left its log");
                 members += 1;
             }
             client.outbox.check_invariants();
+            blocked += usize::from(client.outbox.blocked);
+            established += u64::from(client.connection.is_established());
             assert_eq!(client.held as usize, client.held_bytes(), "what it holds was counted anew");
             assert_eq!(self.readable.contains(&key), client.inbox.listed, "listed to be read");
             assert_eq!(self.writable.contains(&key), client.outbox.listed, "listed to be written");
@@ -277,6 +299,10 @@ impl Shard {
         let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum();
         assert_eq!(self.retained.logs, logs, "what logs hold is counted");
         assert_eq!(self.bytes_retained(), logs + held, "between turns nothing is open");
+        assert_eq!(self.blocked, blocked, "whose socket has no room is counted");
+        let (accepted, ended) = (self.counters.handshakes_accepted.get(), self.counters.closes.total());
+        assert_eq!(accepted, ended + established, "a WebSocket ends once, with one code");
+        assert!(self.answers.is_empty(), "a question is answered in its turn");
         let turned_away = self.clients.iter().filter(|(_, client)| client.turned_away).count();
         assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
         assert!(turned_away <= limits::REFUSALS_MAX);

@@ -38,7 +38,7 @@ impl Shard {
         self.counters.connections_accepted.add(1);
         let allowance = Allowance::new(&self.place.config.rates, self.deadlines.instant(now));
         let connection = Connection::server(self.limits.clone(), now);
-        let key = self.clients.insert(Client { allowance, ..Client::new(connection) });
+        let key = self.clients.insert(Client { allowance, ..Client::new(connection, now) });
         self.reschedule(key);
         key
     }
@@ -49,7 +49,7 @@ impl Shard {
         self.counters.connections_accepted.add(1);
         self.turned_away += 1;
         let connection = Connection::server(self.limits_at_the_door.clone(), now);
-        let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection) });
+        let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection, now) });
         let response = match why {
             Full::Connections => {
                 self.counters.connections_turned_away.add(1);
@@ -163,7 +163,11 @@ impl Shard {
     pub fn receive_eof(&mut self, key: ClientKey, now: Time) {
         self.drained(key);
         let Some(client) = self.clients.get_mut(key) else { return };
+        let is_websocket = client.connection.is_established();
         if let Some(Event::Closed(closure)) = client.connection.receive_eof(now) {
+            if is_websocket {
+                self.counters.closes.add(CloseCode::ABNORMAL.number());
+            }
             self.note_closure(key, &closure);
         }
         self.settle(key, now);
@@ -366,6 +370,9 @@ impl Shard {
     pub(super) fn note_closure(&self, key: ClientKey, closure: &Closure) {
         let counters = &self.counters;
         tracing::debug!(client = %self.name(key), ?closure, "ended");
+        if let Some(code) = code_of(closure) {
+            counters.closes.add(code.number());
+        }
         match closure {
             Closure::Agreed(..) => counters.closed_cleanly.add(1),
             Closure::Responded(Status::OK) => counters.pages_served.add(1),
@@ -397,6 +404,21 @@ impl Shard {
     /// What logs call a client.
     pub(super) fn name(&self, key: ClientKey) -> Origin {
         Origin { shard: self.place.id, client: key }
+    }
+}
+
+/// The code with which a WebSocket has ended. None for what was none; and for one that was lost, which may have been none.
+fn code_of(closure: &Closure) -> Option<CloseCode> {
+    match closure {
+        Closure::Agreed(code, _) => Some(code.unwrap_or(CloseCode::NO_STATUS)),
+        Closure::Failed(error) => Some(error.code()),
+        Closure::Dropped(code) => Some(*code),
+        Closure::TimedOut(Timeout::Idle) => Some(CloseCode::POLICY_VIOLATION),
+        Closure::TimedOut(Timeout::Close) => Some(CloseCode::ABNORMAL),
+        Closure::TimedOut(Timeout::Handshake)
+        | Closure::Responded(_)
+        | Closure::Refused(_)
+        | Closure::Lost => None,
     }
 }
 

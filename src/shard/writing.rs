@@ -97,10 +97,32 @@ impl Laps {
     }
 }
 
+/// Writes whose time has not been taken yet: since when the oldest publication in them waited, and how many in a row.
+#[derive(Debug, Default)]
+pub(super) struct Delivered(Vec<(u32, u64)>);
+
+impl Delivered {
+    fn note(&mut self, since_us: u32) {
+        match self.0.last_mut() {
+            Some((since, writes)) if *since == since_us => *writes += 1,
+            _ => self.0.push((since_us, 1)),
+        }
+    }
+}
+
 impl Shard {
     /// Whether fan-out is so far behind that nobody is to read sockets for publications until it has caught up.
     pub fn is_ahead(&self) -> bool {
         self.laps.ahead > 0
+    }
+
+    /// So late was it when the latest writes had been made, in microseconds: those that carried publications are counted with
+    /// how old these were.
+    pub fn note_deliveries(&mut self, now_us: u64) {
+        for (since_us, writes) in self.delivered.0.drain(..) {
+            let us = (now_us as u32).wrapping_sub(since_us);
+            self.counters.delivery.record(u64::from(us), writes);
+        }
     }
 
     /// The budget of a turn's writes is renewed.
@@ -253,8 +275,11 @@ impl Shard {
         self.laps.weigh(taken);
         let Some(client) = self.clients.get_mut(key) else { return };
         let without = client.without_own.then_some(key);
+        let (is_visited, mut waits_since_us) = (self.laps.is_lap_write, None);
         let log = client.membership.as_mut().and_then(|Membership { channel, cursor, .. }| {
-            Some((&mut self.subscriptions.get_mut(*channel)?.log, cursor))
+            let channel = self.subscriptions.get_mut(*channel)?;
+            waits_since_us = channel.waits_since_us(*cursor, is_visited);
+            Some((&mut channel.log, cursor))
         });
         let retained = log.as_ref().map_or(0, |(log, _)| log.retained());
         let (written, spare) = client.outbox.written(log, without, plan, taken);
@@ -267,12 +292,18 @@ impl Shard {
             // It is not read because it takes its answers slowly; taking some shows that it is alive.
             client.connection.heard(now);
         }
-        client.outbox.blocked = written == Written::Short;
+        let is_blocked = written == Written::Short;
+        let was_blocked = mem::replace(&mut client.outbox.blocked, is_blocked);
+        self.blocked = self.blocked + usize::from(is_blocked) - usize::from(was_blocked);
+        if let (Some(since_us), Plan::Log(_), false) = (waits_since_us, plan, is_blocked) {
+            self.delivered.note(since_us);
+        }
         if let Some(spare) = spare {
             self.own_bytes_gone(key, spare);
         }
         self.recount(key);
         self.say_due_goodbye(key, now);
+        self.say_due_farewell(key, now);
         let Some(client) = self.clients.get(key) else { return };
         if client.outbox.blocked {
             return;
@@ -319,6 +350,7 @@ impl Shard {
         if let Some(client) = self.clients.get_mut(key)
             && mem::replace(&mut client.outbox.blocked, false)
         {
+            self.blocked -= 1;
             if client.outbox.announce_gap() {
                 self.recount(key);
             }
