@@ -1,8 +1,10 @@
 //! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
+mod channel_rules;
 mod slow_consumer;
 
-pub use slow_consumer::{SlowConsumerPolicy, SlowConsumerRules};
+pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
+pub use slow_consumer::SlowConsumerPolicy;
 
 use crate::limits::{self, Limits};
 use std::fmt;
@@ -49,8 +51,8 @@ pub struct Config {
     pub send_buffer_bytes: Option<usize>,
     /// Whether and how messages are compressed.
     pub deflate: DeflateConfig,
-    /// What becomes of clients that read too slowly, by channel.
-    pub slow_consumers: SlowConsumerRules,
+    /// What is different in some channels than elsewhere.
+    pub channels: ChannelRules,
     /// How the server ends.
     pub drain: DrainConfig,
 }
@@ -75,7 +77,7 @@ impl Default for Config {
             echo: false,
             send_buffer_bytes: None,
             deflate: DeflateConfig::default(),
-            slow_consumers: SlowConsumerRules::default(),
+            channels: ChannelRules::default(),
             drain: DrainConfig::default(),
         }
     }
@@ -133,6 +135,18 @@ impl Config {
                 ),
                 format!("give at least {outbox_bytes_min}, or lower --max-message-size"),
             ));
+        }
+        for (pattern, settings) in self.channels.iter() {
+            let Some(bytes_max) = settings.message_bytes_max else { continue };
+            if bytes_max == 0 || bytes_max > message_bytes_max {
+                return Err(ConfigError::new(
+                    "[channel] max-message-size",
+                    format!("is {bytes_max} bytes for {:?}", pattern.to_string()),
+                    format!(
+                        "give 1 to {message_bytes_max}, or raise --max-message-size, which bounds all channels"
+                    ),
+                ));
+            }
         }
         let memory_bytes_min = Config::memory_bytes_min(&self.limits);
         if self.memory_bytes_max > 0 && self.memory_bytes_max < memory_bytes_min {

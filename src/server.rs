@@ -19,7 +19,7 @@ mod notifier;
 mod renewal;
 mod watchdog;
 
-use crate::config::{Config, ConfigError, Rate, Rates, SlowConsumerRules};
+use crate::config::{ChannelRules, Config, ConfigError, Rate, Rates};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -336,7 +336,8 @@ struct Greeting {
     limits: String,
     /// What is limited only if that is asked for; empty if nothing is.
     floods: Vec<String>,
-    slow_consumers: SlowConsumerRules,
+    /// Empty if all are disconnected.
+    slow_consumers: Vec<String>,
     deflate: String,
 }
 
@@ -377,7 +378,7 @@ impl Greeting {
                 },
             ),
             floods: floods(config),
-            slow_consumers: config.slow_consumers.clone(),
+            slow_consumers: slow_consumers(&config.channels),
         }
     }
 
@@ -396,7 +397,7 @@ impl Greeting {
             tracing::info!("limits against floods: {}", self.floods.join(", "));
         }
         if !self.slow_consumers.is_empty() {
-            tracing::info!("slow consumers: {}, all others disconnect", self.slow_consumers);
+            tracing::info!("slow consumers: {}, all others disconnect", self.slow_consumers.join(", "));
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
         let mut addresses = server.addresses().iter().chain(server.tls_addresses());
@@ -415,6 +416,12 @@ fn floods(config: &Config) -> Vec<String> {
     let max = config.connections_per_address_max;
     let connections = (max > 0).then(|| format!("{max} connections of an address"));
     [rate("messages", messages), rate("bytes", bytes), connections].into_iter().flatten().collect()
+}
+
+/// What becomes of clients that read too slowly, as options say it, the most exact pattern first.
+fn slow_consumers(rules: &ChannelRules) -> Vec<String> {
+    let policies = rules.iter().filter_map(|(pattern, settings)| Some((pattern, settings.slow_consumers?)));
+    policies.map(|(pattern, policy)| format!("{pattern}={}", policy.name())).collect()
 }
 
 /// A number of bytes as people write it, if it is a round one.

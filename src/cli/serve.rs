@@ -7,8 +7,8 @@ use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PassedListener, PayloadPolicy,
-    Rate, Rates, SlowConsumerRules, TlsFiles,
+    ChannelRules, Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PassedListener,
+    PayloadPolicy, Rate, Rates, TlsFiles,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
@@ -257,7 +257,7 @@ fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Conf
             level: arguments.deflate_level,
             client_context_takeover: arguments.deflate_context_takeover,
         },
-        slow_consumers: slow_consumers(&arguments.slow_consumer)?,
+        channels: channel_rules(&arguments.slow_consumer)?,
         drain: DrainConfig {
             delay_ms: arguments.drain_delay,
             spread_ms_max: arguments.drain_seconds,
@@ -311,10 +311,11 @@ fn rate(
 }
 
 /// The policies for slow consumers, of channels that can be.
-fn slow_consumers(given: &[String]) -> Result<SlowConsumerRules, ConfigError> {
-    let mut rules = SlowConsumerRules::default();
-    given.iter().flat_map(|rules| rules.split_whitespace()).try_for_each(|rule| rules.parse(rule))?;
-    for text in rules.texts().filter(|text| !text.is_empty()) {
+fn channel_rules(given: &[String]) -> Result<ChannelRules, ConfigError> {
+    let mut rules = ChannelRules::default();
+    let mut given = given.iter().flat_map(|rules| rules.split_whitespace());
+    given.try_for_each(|rule| rules.parse_slow_consumer(rule))?;
+    for text in rules.iter().map(|(pattern, _)| pattern.text()).filter(|text| !text.is_empty()) {
         if let Err(error) = ChannelName::new(text) {
             let fix = "give the name of a channel, or its beginning and *";
             return Err(ConfigError::new(
@@ -437,7 +438,7 @@ mod tests {
     #[test]
     fn slow_consumers_rules_are_repeated_or_separated_by_white_space_and_checked() {
         let policy = |arguments: &[&str], channel: &str| {
-            parse(arguments).map(|config| config.slow_consumers.policy_for(channel).name())
+            parse(arguments).map(|config| config.channels.slow_consumers_for(channel).name())
         };
         for arguments in [
             &["--slow-consumer", "a,b=c=latest", "--slow-consumer", "log-*=drop-oldest"][..],

@@ -36,7 +36,7 @@ impl Shard {
     /// Opens a channel and tells its home that we listen.
     fn open(&mut self, name: &ChannelName, rendering: Rendering) -> u32 {
         let home_shard = ShardId(home_of(name, self.place.shards, self.place.seed) as u16);
-        let slow_consumers = self.place.config.slow_consumers.policy_for(name.as_str());
+        let slow_consumers = self.place.config.channels.slow_consumers_for(name.as_str());
         let local = self.subscriptions.open(name, rendering, home_shard, slow_consumers);
         let nonce = self.subscriptions.get(local).map_or(0, Channel::nonce);
         let listener = Listener { shard: self.place.id, local, nonce };

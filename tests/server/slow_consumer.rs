@@ -159,7 +159,7 @@ fn with_rules(workers: usize, rules: &[&str]) -> Running {
     Running::start(workers, |config| {
         configure(config);
         for rule in rules {
-            config.slow_consumers.parse(rule).expect("a good rule");
+            config.channels.parse_slow_consumer(rule).expect("a good rule");
         }
     })
 }
@@ -345,7 +345,7 @@ fn who_hears_compressed_messages_loses_some_too_and_is_told_uncompressed() {
     let server = Running::start(1, |config| {
         configure(config);
         config.deflate.bytes_min = 0;
-        config.slow_consumers.parse("*=drop-oldest").expect("a good rule");
+        config.channels.parse_slow_consumer("*=drop-oldest").expect("a good rule");
     });
     let (mut publisher, mut listener) = (server.client("/ws"), server.client("/ws"));
     let stream = connect(server.address, Some(8 << 10));

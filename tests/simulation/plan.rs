@@ -6,7 +6,7 @@ use crate::laws::Room;
 use crate::random::Random;
 use crate::wire::Cut;
 use fanwire::config::{
-    Config, DeflateConfig, DrainConfig, Goodbye, Rate, Rates, SlowConsumerPolicy, SlowConsumerRules,
+    ChannelRules, Config, DeflateConfig, DrainConfig, Goodbye, Rate, Rates, SlowConsumerPolicy,
 };
 use fanwire::limits::{self, Limits};
 use fanwire::protocol::{ClientWindow, DeflateOffer, DeflatePolicy, WindowBits};
@@ -95,10 +95,10 @@ impl Plan {
     /// With these policies for slow consumers in its channels, by their numbers.
     #[must_use]
     pub fn with_policies(mut self, policies: Vec<SlowConsumerPolicy>) -> Plan {
-        self.config.slow_consumers = SlowConsumerRules::default();
+        self.config.channels = ChannelRules::default();
         for (channel, policy) in policies.iter().enumerate() {
-            let added = self.config.slow_consumers.add(&format!("room-{channel}-*"), *policy);
-            added.expect("a good pattern");
+            let rule = format!("room-{channel}-*={}", policy.name());
+            self.config.channels.parse_slow_consumer(&rule).expect("a good rule");
         }
         self.policies = policies;
         self
