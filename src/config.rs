@@ -1,30 +1,42 @@
 //! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
 mod channel_rules;
+mod listen_address;
 mod slow_consumer;
+mod trusted_proxies;
 
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
+pub use listen_address::{ListenAddress, ListenAddressError};
 pub use slow_consumer::SlowConsumerPolicy;
+pub use trusted_proxies::TrustedProxies;
 
 use crate::limits::{self, Limits};
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// All that a server is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Addresses to listen on in plaintext. Port 0 lets the system choose. There is one at least, here or in
-    /// [`listen_tls`](Self::listen_tls), unless sockets are [passed](Self::passed).
-    pub listen: Vec<SocketAddr>,
-    /// Addresses to listen on for TLS. Port 0 lets the system choose.
-    pub listen_tls: Vec<SocketAddr>,
+    /// Addresses to listen on in plaintext. There is one at least, here or in [`listen_tls`](Self::listen_tls), unless
+    /// sockets are [passed](Self::passed).
+    pub listen: Vec<ListenAddress>,
+    /// Addresses to listen on for TLS.
+    pub listen_tls: Vec<ListenAddress>,
+    /// The permissions of Unix sockets' files, as `chmod` takes them: who may write may connect. At most 0o777.
+    pub unix_mode: u32,
     /// Sockets that listen already. If there are any, no address is listened on but theirs.
     pub passed: Vec<PassedListener>,
     /// Whether another server may listen on the same addresses at the same time, if it says so too and is the same
-    /// user's: the one that is to take over.
+    /// user's: the one that is to take over. Of a Unix socket, it takes the place of the one that answers there.
     pub reuse_port: bool,
+    /// Whether every connection begins with a PROXY header, version 1 or 2, before TLS. Those that do not, and those of who
+    /// is not trusted, are closed.
+    pub proxy_protocol: bool,
+    /// Whose word is taken for where a client comes from: in a PROXY header, `X-Forwarded-For` or `Forwarded`.
+    pub trusted_proxies: TrustedProxies,
     /// With what TLS is spoken; there if, and only if, some address is for TLS.
     pub tls: Option<TlsFiles>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
@@ -61,10 +73,13 @@ impl Default for Config {
     /// One worker on `127.0.0.1:8080` with the limits' defaults and room for 10,000 connections, whatever memory they take.
     fn default() -> Self {
         Config {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            listen: vec![([127, 0, 0, 1], 8080).into()],
             listen_tls: Vec::new(),
+            unix_mode: UNIX_MODE_DEFAULT,
             passed: Vec::new(),
             reuse_port: false,
+            proxy_protocol: false,
+            trusted_proxies: TrustedProxies::default(),
             tls: None,
             workers: 1,
             limits: Limits::default(),
@@ -118,6 +133,14 @@ impl Config {
                 "say where TLS is to be spoken, as --listen-tls 0.0.0.0:8443"
             };
             return Err(ConfigError::new("--tls-cert", "is given, but no address is for TLS", fix));
+        }
+        if self.unix_mode > 0o777 {
+            let fix = "give the permissions of owner, group and others, as 0660";
+            return Err(ConfigError::new("--unix-mode", format!("is {:o}", self.unix_mode), fix));
+        }
+        if self.proxy_protocol && self.trusted_proxies.is_empty() && self.listens_on_tcp() {
+            let fix = "name the proxies with --trust-proxy, as --trust-proxy 10.0.0.0/8; nobody else can connect then";
+            return Err(ConfigError::new("--proxy-protocol", "has nobody whose headers are believed", fix));
         }
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
             let fix = format!("give 1 to {}", limits::WORKERS_MAX);
@@ -181,7 +204,20 @@ impl Config {
         }
         Ok(())
     }
+
+    /// Whether there is any address that is no Unix socket's.
+    fn listens_on_tcp(&self) -> bool {
+        if self.passed.is_empty() {
+            let mut addresses = self.listen.iter().chain(&self.listen_tls);
+            addresses.any(|address| matches!(address, ListenAddress::Tcp(_)))
+        } else {
+            self.passed.iter().any(|passed| matches!(passed.socket, PassedSocket::Tcp(_)))
+        }
+    }
 }
+
+/// The default of `--unix-mode`: the server's user and group.
+const UNIX_MODE_DEFAULT: u32 = 0o660;
 
 /// How fast each client may send. Over it, a client is not read for a while, so that TCP slows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,10 +279,31 @@ impl Rate {
 /// Its queue is whoever's has the socket too. At the end of the server what is in it is left to them.
 #[derive(Clone, Debug)]
 pub struct PassedListener {
-    /// The socket, of TCP.
-    pub socket: Arc<TcpListener>,
+    /// The socket.
+    pub socket: PassedSocket,
     /// Whether TLS is spoken on it.
     pub tls: bool,
+}
+
+/// A socket that listens already, by its kind.
+#[derive(Clone, Debug)]
+pub enum PassedSocket {
+    /// Of TCP.
+    Tcp(Arc<TcpListener>),
+    /// A Unix socket. Whoever made its file removes it.
+    Unix(Arc<UnixListener>),
+}
+
+impl From<TcpListener> for PassedSocket {
+    fn from(socket: TcpListener) -> Self {
+        PassedSocket::Tcp(Arc::new(socket))
+    }
+}
+
+impl From<UnixListener> for PassedSocket {
+    fn from(socket: UnixListener) -> Self {
+        PassedSocket::Unix(Arc::new(socket))
+    }
 }
 
 /// The files with which a server speaks TLS, in PEM. They are read at the start, and again when they change.
@@ -402,13 +459,13 @@ mod tests {
     #[test]
     fn tls_needs_both_an_address_and_a_certificate() {
         let files = || Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() });
-        let config = |listen: &[SocketAddr], listen_tls: &[SocketAddr], tls: Option<TlsFiles>| Config {
+        let config = |listen: &[ListenAddress], listen_tls: &[ListenAddress], tls: Option<TlsFiles>| Config {
             listen: listen.to_vec(),
             listen_tls: listen_tls.to_vec(),
             tls,
             ..Config::default()
         };
-        let address = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        let address = [([127, 0, 0, 1], 0).into()];
         for config in [config(&[], &address, files()), config(&address, &address, files())] {
             assert_eq!(config.check(), Ok(()));
         }
@@ -419,6 +476,28 @@ mod tests {
         ] {
             assert_eq!(config.check().expect_err("it cannot be used").option, option);
         }
+    }
+
+    #[test]
+    fn headers_of_the_proxy_protocol_are_believed_of_somebody_or_come_by_unix_sockets() {
+        let config = |listen: &[ListenAddress], trusted: &[&str]| {
+            let mut trusted_proxies = TrustedProxies::default();
+            trusted.iter().try_for_each(|network| trusted_proxies.add(network)).expect("networks");
+            Config { listen: listen.to_vec(), proxy_protocol: true, trusted_proxies, ..Config::default() }
+        };
+        let (tcp, unix) = (ListenAddress::from(([127, 0, 0, 1], 0)), ListenAddress::Unix("a.sock".into()));
+        assert_eq!(config(&[tcp.clone(), unix.clone()], &["10.0.0.0/8"]).check(), Ok(()));
+        assert_eq!(config(&[unix.clone()], &[]).check(), Ok(()));
+        let error = config(&[tcp, unix], &[]).check().expect_err("nobody could connect by TCP");
+        assert_eq!(error.option, "--proxy-protocol");
+        assert!(error.fix.contains("--trust-proxy"), "{error}");
+    }
+
+    #[test]
+    fn a_mode_is_of_owner_group_and_others() {
+        let mode = |unix_mode| Config { unix_mode, ..Config::default() }.check();
+        assert_eq!((mode(0), mode(0o777)), (Ok(()), Ok(())));
+        assert_eq!(mode(0o1000).expect_err("a sticky socket").option, "--unix-mode");
     }
 
     #[test]

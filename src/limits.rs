@@ -12,6 +12,10 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Header fields a request may have; nginx, Apache and `HAProxy` allow about as many. Beyond it the answer is 431.
 pub const REQUEST_HEADERS_MAX: usize = 100;
 
+/// Bytes that a header of the PROXY protocol may have. Addresses take 216 at most (of Unix sockets), and what proxies tell
+/// besides, names and identifiers, some hundred. A connection whose header is not whole can hold this much.
+pub const PROXY_HEADER_BYTES_MAX: usize = 1024;
+
 /// Subprotocols that a client may offer and that are looked at.
 pub const SUBPROTOCOLS_MAX: usize = 32;
 

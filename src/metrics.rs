@@ -93,6 +93,8 @@ counters! {
     /// Connections turned away because their address had too many, with 429 or, if there was no place left to tell them,
     /// without a word.
     connections_turned_away_by_address;
+    /// Connections that were to begin with a PROXY header and had none, none in time, or none that is believed.
+    proxy_headers_refused;
     /// Gauge: clients on this shard, those in their handshakes and those being refused included.
     connections_open;
     /// Times that accepting paused because the process had no descriptors or buffers left.

@@ -19,7 +19,7 @@ mod notifier;
 mod renewal;
 mod watchdog;
 
-use crate::config::{ChannelRules, Config, ConfigError, Rate, Rates};
+use crate::config::{ChannelRules, Config, ConfigError, ListenAddress, Rate, Rates};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -40,6 +40,7 @@ use std::env;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
@@ -49,8 +50,8 @@ use watchdog::Watchdog;
 /// A running server. Dropping it does not end it: [`drain`](Server::drain) it and [`wait`](Server::wait).
 #[derive(Debug)]
 pub struct Server {
-    addresses: Vec<SocketAddr>,
-    tls_addresses: Vec<SocketAddr>,
+    plain: Listens,
+    tls: Listens,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
     ending: Ending,
@@ -60,6 +61,27 @@ pub struct Server {
     /// Says that nobody is to wait any longer.
     impatience: Sender<Notice>,
     notices: Receiver<Notice>,
+}
+
+/// Where a server listens, in plaintext or for TLS.
+#[derive(Debug, Default)]
+struct Listens {
+    addresses: Vec<SocketAddr>,
+    unix_paths: Vec<PathBuf>,
+}
+
+impl Listens {
+    fn of(sockets: &[Listening], tls: bool) -> io::Result<Listens> {
+        let mut listens = Listens::default();
+        for one in sockets.iter().filter(|one| one.tls == tls) {
+            match one.socket.address()? {
+                Some(ListenAddress::Tcp(address)) => listens.addresses.push(address),
+                Some(ListenAddress::Unix(path)) => listens.unix_paths.push(path),
+                None => {}
+            }
+        }
+        Ok(listens)
+    }
 }
 
 /// Why a server did not start, or ended otherwise than by a drain.
@@ -118,14 +140,14 @@ impl Server {
         let listeners = listen(&config)?;
         // Nobody holds a socket open for longer than the workers listen.
         config.passed.clear();
-        let addresses = |tls: bool| -> io::Result<Vec<SocketAddr>> {
-            listeners[0].iter().filter(|one| one.tls == tls).map(|one| one.socket.local_addr()).collect()
-        };
-        let (addresses, tls_addresses) = (addresses(false)?, addresses(true)?);
+        let (plain, tls_listens) = (Listens::of(&listeners[0], false)?, Listens::of(&listeners[0], true)?);
         let common = Common {
             started: Instant::now(),
             handshake_timeout_ms: config.limits.handshake_timeout_ms,
             is_among_many: config.workers > 1,
+            proxy_protocol: config.proxy_protocol,
+            trusted_proxies: Arc::new(config.trusted_proxies.clone()),
+            unix_send_buffer_bytes: config.send_buffer_bytes,
         };
         let counters: Vec<_> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let sockets = listeners
@@ -137,7 +159,7 @@ impl Server {
                     Listener { socket, tls, is_shared }
                 };
                 let listeners = sockets.into_iter().map(listener).collect();
-                Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common)
+                Worker::new(ShardId(number as u16), listeners, counters[number].clone(), common.clone())
             })
             .collect::<io::Result<Vec<_>>>()?;
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
@@ -159,17 +181,28 @@ impl Server {
         let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
         let impatience = sender;
-        Ok(Server { addresses, tls_addresses, renewal, ending, mesh, counters, threads, impatience, notices })
+        Ok(Server { plain, tls: tls_listens, renewal, ending, mesh, counters, threads, impatience, notices })
     }
 
-    /// The addresses that the server listens on in plaintext, in the order of the configuration, with their real ports.
+    /// The addresses of TCP that the server listens on in plaintext, in the order of the configuration, with their real
+    /// ports.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.plain.addresses
     }
 
-    /// The addresses that the server listens on for TLS, in the order of the configuration, with their real ports.
+    /// The addresses of TCP that the server listens on for TLS, in the order of the configuration, with their real ports.
     pub fn tls_addresses(&self) -> &[SocketAddr] {
-        &self.tls_addresses
+        &self.tls.addresses
+    }
+
+    /// The files of the Unix sockets that the server listens on in plaintext, in the order of the configuration.
+    pub fn unix_paths(&self) -> &[PathBuf] {
+        &self.plain.unix_paths
+    }
+
+    /// The files of the Unix sockets that the server listens on for TLS, in the order of the configuration.
+    pub fn tls_unix_paths(&self) -> &[PathBuf] {
+        &self.tls.unix_paths
     }
 
     /// The second from which on the certificate in use is no longer valid, in Unix time; none if no TLS is spoken.
@@ -333,6 +366,8 @@ impl Drop for End {
 /// What a server says of itself at its start.
 struct Greeting {
     workers: usize,
+    /// Who is trusted to say where clients come from, if anybody is by the options.
+    proxies: Option<String>,
     limits: String,
     /// What is limited only if that is asked for; empty if nothing is.
     floods: Vec<String>,
@@ -353,6 +388,7 @@ impl Greeting {
             if deflate.client_context_takeover { ", with context takeover for clients" } else { "" };
         Greeting {
             workers: config.workers,
+            proxies: proxies(config),
             deflate: if deflate.enabled {
                 format!("messages from {} on, level {}{takeover}", bytes(deflate.bytes_min), deflate.level)
             } else {
@@ -389,6 +425,14 @@ impl Greeting {
         for address in server.tls_addresses() {
             tracing::info!("listening on {address}: wss://{address}/ws, chat page at https://{address}/");
         }
+        for (paths, suffix) in [(server.unix_paths(), ""), (server.tls_unix_paths(), " for TLS")] {
+            for path in paths {
+                tracing::info!("listening on unix:{}{suffix}", path.display());
+            }
+        }
+        if let Some(proxies) = &self.proxies {
+            tracing::info!("{proxies}");
+        }
         let workers =
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };
         tracing::info!("{workers}");
@@ -404,6 +448,19 @@ impl Greeting {
         if addresses.any(|address| !address.ip().is_loopback()) {
             tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
         }
+    }
+}
+
+/// Who is trusted to say where clients come from, and how it does.
+fn proxies(config: &Config) -> Option<String> {
+    let trusted = &config.trusted_proxies;
+    let who = if trusted.is_empty() { "unix".to_owned() } else { trusted.to_string() };
+    match (config.proxy_protocol, trusted.is_empty()) {
+        (true, _) => Some(format!("behind proxies: {who}; every connection must begin with a PROXY header")),
+        (false, false) => {
+            Some(format!("behind proxies: {who}; X-Forwarded-For and Forwarded are believed from there"))
+        }
+        (false, true) => None,
     }
 }
 

@@ -6,17 +6,20 @@
 //! Sockets are edge-triggered: an event only lists what is to be done, and what is listed stays so until the socket
 //! has said that it is drained or full.
 
+mod forwarded;
 mod peers;
 
-use crate::hub::ClientKey;
+use crate::hub::{ClientKey, Origin};
 use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
 use crate::shard::mail::{Answer, Order};
 use crate::shard::{Carried, Full, Shard, Slices};
+use forwarded::client_of;
 use peers::Peers;
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What a turn needs of the world.
@@ -34,17 +37,24 @@ pub trait Sockets {
     /// How many listeners there are.
     fn listeners(&self) -> usize;
 
-    /// Takes a connection from a listener's queue; from now on `key` means it. The peer's address.
+    /// Takes a connection from a listener's queue; from now on `key` means it. The peer's address; none if the peer is a
+    /// proxy that is trusted, and so says itself for whom it speaks.
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr>;
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<Option<IpAddr>>;
 
-    /// Where a client comes from, as text for people, if that can still be said.
-    fn peer(&mut self, client: ClientKey) -> Option<String>;
+    /// Where a client's socket is connected to, if that has an address.
+    fn address(&mut self, client: ClientKey) -> Option<SocketAddr>;
+
+    /// Whether the word of who is at this address is taken for where a client comes from.
+    fn is_trusted(&self, proxy: IpAddr) -> bool;
 
     /// Whether a listener's queue is another process's too, which takes what we leave in it.
     fn is_shared(&self, listener: usize) -> bool;
+
+    /// Has nobody new find the listeners whose queues are nobody else's, as far as that is possible before they are closed.
+    fn hide_listeners(&mut self);
 
     /// Stops listening.
     fn close_listeners(&mut self);
@@ -86,6 +96,15 @@ pub enum Read {
         /// There may be more, of which no event will tell. If not, nothing is left but perhaps an end, of which the
         /// latest event has told.
         more: bool,
+    },
+    /// The peer, which is trusted, says for whom it speaks; more may come.
+    Announced {
+        /// For whom; none if for itself.
+        source: Option<SocketAddr>,
+        /// How much came with that for the client's connection.
+        bytes: usize,
+        /// What it counts for among the bytes that a turn reads, over all clients.
+        cost_bytes: usize,
     },
 }
 
@@ -285,16 +304,14 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     /// A connection is there, and takes its places; or it is told why there is none; or it is closed at once, if nobody
     /// more can be told: it must not stand in the kernel's queue before those who could come in.
-    fn let_in(&mut self, key: ClientKey, peer: IpAddr) {
-        let max = self.mesh.connections_per_address_max();
-        let address = (max > 0).then(|| Address::from(peer));
+    ///
+    /// Who speaks for somebody else takes the place of that one's address when it is known.
+    fn let_in(&mut self, key: ClientKey, peer: Option<IpAddr>) {
+        let is_limited = self.mesh.connections_per_address_max() > 0;
+        let address = peer.filter(|_| is_limited).map(Address::from);
         let admitted = match address {
-            Some(address) if !self.mesh.admit_address(address) => {
-                self.peers.turned_away(address, max, self.now);
-                self.shard.counters().connections_turned_away_by_address.add(1);
-                Err(Full::Address)
-            }
-            _ => self.mesh.admit(),
+            Some(address) => self.admit_address(address).and_then(|()| self.mesh.admit()),
+            None => self.mesh.admit(),
         };
         match (admitted, address) {
             (Ok(()), address) => {
@@ -302,7 +319,10 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 if let Some(address) = address {
                     self.peers.note(key, address);
                 }
-                self.shard.connect(self.now);
+                match peer {
+                    Some(_) => self.shard.connect(self.now),
+                    None => self.shard.connect_proxy(self.now),
+                };
                 return;
             }
             (Err(Full::Connections | Full::Memory), Some(address)) => self.mesh.release_address(address),
@@ -315,6 +335,60 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         } else {
             self.sockets.close(key);
         }
+    }
+
+    /// Takes a place among those of an address. Only if they are limited.
+    fn admit_address(&mut self, address: Address) -> Result<(), Full> {
+        if self.mesh.admit_address(address) {
+            return Ok(());
+        }
+        self.peers.turned_away(address, self.mesh.connections_per_address_max(), self.now);
+        self.shard.counters().connections_turned_away_by_address.add(1);
+        Err(Full::Address)
+    }
+
+    /// A client turns out to speak for who is at `address`, for whom it takes a place there, once.
+    fn place(&mut self, key: ClientKey, address: SocketAddr) -> Result<(), Full> {
+        let name = Origin { shard: self.shard.id(), client: key };
+        if self.sockets.address(key) != Some(address) && self.peers.behind(key) != Some(address) {
+            self.peers.note_behind(key, address);
+            tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
+        }
+        if self.mesh.connections_per_address_max() == 0 || self.peers.has_place(key) {
+            return Ok(());
+        }
+        let place = Address::from(address.ip());
+        self.admit_address(place)?;
+        self.peers.note(key, place);
+        Ok(())
+    }
+
+    /// A client's PROXY header says for whom it speaks. If that is nobody who could speak for others, there is a place for
+    /// it or there is none.
+    fn announced(&mut self, key: ClientKey, source: SocketAddr) {
+        if self.sockets.is_trusted(source.ip()) {
+            self.peers.note_behind(key, source);
+        } else if let Err(why) = self.place(key, source) {
+            self.shard.refuse(key, why, self.now);
+        }
+    }
+
+    /// Finds out for whom those speak who have just asked for something.
+    fn identify(&mut self) {
+        while let Some((key, request)) = self.shard.next_to_identify() {
+            let own = self.peers.behind(key).or_else(|| self.sockets.address(key));
+            let said = request.forwarding.as_deref().cloned().unwrap_or_default();
+            let client = client_of(own, &said, |proxy| self.sockets.is_trusted(proxy));
+            let place = client.map_or(Ok(()), |client| self.place(key, client));
+            self.shard.identified(key, &request, place, self.now);
+        }
+    }
+
+    /// Where a client comes from, as text for people: the one for whom it speaks, if it does. None if it is a Unix socket of
+    /// which no more is known.
+    pub fn address(&mut self, key: ClientKey) -> Option<String> {
+        let address = self.peers.behind(key).or_else(|| self.sockets.address(key));
+        address.map(|address| ForPeople(address).to_string())
     }
 
     /// The process has no descriptors or buffers left, or may not accept. Those who are in go on; accepting waits.
@@ -337,6 +411,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             let Some(key) = self.shard.next_to_read() else { return };
             if let Some(came_to) = self.shard.receive_held(key, budget_bytes, self.now) {
                 budget_bytes = budget_bytes.saturating_sub(came_to);
+                self.identify();
                 continue;
             }
             let room = self.shard.room_to_read(key, self.scratch.len().min(budget_bytes), self.now);
@@ -349,6 +424,16 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                     let bytes = &mut self.scratch[..bytes];
                     let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
                     budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
+                    self.identify();
+                }
+                Ok(Read::Announced { source, bytes, cost_bytes }) => {
+                    if let Some(source) = source {
+                        self.announced(key, source);
+                    }
+                    let bytes = &mut self.scratch[..bytes];
+                    let came_to = self.shard.receive(key, bytes, true, budget_bytes, self.now);
+                    budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
+                    self.identify();
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => self.shard.drained(key),
@@ -382,6 +467,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     /// Takes what the listeners' queues hold, unless others do, and closes them.
     fn stop_listening(&mut self) {
+        self.sockets.hide_listeners();
         for listener in 0..self.sockets.listeners() {
             if self.sockets.is_shared(listener) {
                 continue;
@@ -412,10 +498,10 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         // Behind the mail: who hears that something was published finds it with every shard.
         while let Some(mut answered) = self.shard.take_answer() {
             match &mut answered.answer {
-                Answer::Client(Some(client)) => client.address = self.sockets.peer(client.id.client),
+                Answer::Client(Some(client)) => client.address = self.address(client.id.client),
                 Answer::Clients { clients, .. } => {
                     for client in clients {
-                        client.address = self.sockets.peer(client.id.client);
+                        client.address = self.address(client.id.client);
                     }
                 }
                 _ => {}
@@ -472,6 +558,18 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             self.shard.forget(key);
             // A descriptor is free again.
             self.accept_retry = None;
+        }
+    }
+}
+
+/// An address as people read it: without a port that is not known.
+struct ForPeople(SocketAddr);
+
+impl fmt::Display for ForPeople {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.port() {
+            0 => self.0.ip().fmt(f),
+            _ => self.0.fmt(f),
         }
     }
 }

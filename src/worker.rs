@@ -1,21 +1,23 @@
 //! A worker: one thread with one shard, its sockets on mio, the only clock and the only system calls of the data
 //! plane.
 
+use crate::config::TrustedProxies;
 use crate::hub::{ClientKey, Origin, ShardId};
 use crate::limits;
 use crate::mesh::{Mesh, Wake};
 use crate::metrics::Counters;
 use crate::net::Received;
+use crate::net::listener::{Door, ListeningSocket};
+use crate::net::stream::SocketStream;
 use crate::net::tls::{Buffers, Handshake, Tls};
 use crate::net::transport::Transport;
 use crate::protocol::Time;
 use crate::shard::{Carried, Shard};
 use crate::turn::{EventLoop, Progress, Read, Ready, Sockets};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use rustls::ServerConfig;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ impl Wake for Waker {
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// The socket.
-    pub(crate) socket: std::net::TcpListener,
+    pub(crate) socket: ListeningSocket,
     /// How TLS is spoken on its connections, if it is.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Its queue is another process's too.
@@ -47,14 +49,14 @@ pub(crate) struct Listener {
 }
 
 /// The same, registered.
-struct Door {
-    socket: TcpListener,
+struct Entrance {
+    door: Door,
     tls: Option<Arc<ServerConfig>>,
     is_shared: bool,
 }
 
 /// What all workers of a server have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Common {
     /// Time counts from here.
     pub(crate) started: Instant,
@@ -62,6 +64,13 @@ pub(crate) struct Common {
     pub(crate) handshake_timeout_ms: u32,
     /// There is more than one worker.
     pub(crate) is_among_many: bool,
+    /// Every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    /// Whose word is taken for where a client comes from.
+    pub(crate) trusted_proxies: Arc<TrustedProxies>,
+    /// Bytes of the kernel's send buffer of a Unix socket, which does not inherit it from its listener; the system's own
+    /// choice if absent.
+    pub(crate) unix_send_buffer_bytes: Option<usize>,
 }
 
 /// The sockets of one worker.
@@ -71,7 +80,7 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     poll: Poll,
     events: Events,
-    listeners: Vec<Door>,
+    entrances: Vec<Entrance>,
     /// By the index of their clients' keys.
     transports: Vec<Option<Transport>>,
     /// Clients whose writes were short without their sockets being full: the next wait says that they have room, and
@@ -102,13 +111,10 @@ impl Worker {
     ) -> io::Result<(Worker, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let door = |Listener { socket, tls, is_shared }| {
-            let socket = TcpListener::from_std(socket);
-            Door { socket, tls, is_shared }
-        };
-        let mut listeners: Vec<Door> = listeners.into_iter().map(door).collect();
-        for (number, door) in listeners.iter_mut().enumerate() {
-            poll.registry().register(&mut door.socket, listener_token(number), Interest::READABLE)?;
+        let entrance = |Listener { socket, tls, is_shared }| Entrance { door: socket.into(), tls, is_shared };
+        let mut entrances: Vec<Entrance> = listeners.into_iter().map(entrance).collect();
+        for (number, entrance) in entrances.iter_mut().enumerate() {
+            entrance.door.register(poll.registry(), listener_token(number))?;
         }
         let worker = Worker {
             id,
@@ -116,7 +122,7 @@ impl Worker {
             counters,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
-            listeners,
+            entrances,
             transports: Vec::new(),
             writable: Vec::new(),
             buffers: Buffers::default(),
@@ -184,18 +190,23 @@ impl Worker {
     }
 
     /// A client's TLS, if it is spoken.
-    fn tls(&mut self, client: ClientKey) -> Option<&mut Tls<TcpStream>> {
+    fn tls(&mut self, client: ClientKey) -> Option<&mut Tls<SocketStream>> {
         self.transports.get_mut(client.index as usize)?.as_mut()?.tls()
     }
 
-    /// Whether a client that is still in its TLS handshake has had its time.
+    /// Whether a client whose PROXY header is awaited, or that is still in its TLS handshake, has had its time.
     fn is_too_late(&mut self, client: ClientKey) -> bool {
         let (now, timeout_ms) = (self.now, self.common.handshake_timeout_ms);
-        self.tls(client).is_some_and(|tls| {
-            tls.handshake() == Handshake::Pending
-                && timeout_ms > 0
-                && now.reached(Time(tls.accepted_ms()).plus(timeout_ms))
-        })
+        let transport = self.transports.get(client.index as usize).and_then(Option::as_ref);
+        let since_ms = transport.and_then(Transport::awaited_since_ms);
+        since_ms.is_some_and(|since_ms| timeout_ms > 0 && now.reached(Time(since_ms).plus(timeout_ms)))
+    }
+
+    /// Counts a connection more that TLS is spoken on.
+    fn note_tls_begun(&mut self, client: ClientKey) {
+        if self.tls(client).is_some() {
+            self.counters.tls_connections_open.set(self.counters.tls_connections_open.get() + 1);
+        }
     }
 }
 
@@ -219,7 +230,7 @@ impl Sockets for Worker {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             polled => polled?,
         }
-        let listeners = self.listeners.len();
+        let listeners = self.entrances.len();
         ready.extend(self.events.iter().filter_map(|event| match event.token() {
             WAKER => None,
             token if WAKER.0 - token.0 <= listeners => Some(Ready::Listener(WAKER.0 - 1 - token.0)),
@@ -255,51 +266,73 @@ impl Sockets for Worker {
     }
 
     fn listeners(&self) -> usize {
-        self.listeners.len()
+        self.entrances.len()
     }
 
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
-        let Some(Door { socket, tls, .. }) = self.listeners.get(listener) else {
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<Option<IpAddr>> {
+        let Some(Entrance { door, tls, .. }) = self.entrances.get(listener) else {
             return Err(ErrorKind::WouldBlock.into());
         };
-        let (stream, peer) = socket.accept()?;
-        let mut transport = Transport::new(stream, tls.as_ref(), self.now.0)?;
+        let (stream, peer) = door.accept()?;
+        if let (SocketStream::Unix(_), Some(bytes)) = (&stream, self.common.unix_send_buffer_bytes) {
+            stream.set_send_buffer_bytes(bytes)?;
+        }
+        let is_trusted = peer.is_none_or(|peer| self.is_trusted(peer.ip()));
+        let mut transport = if self.common.proxy_protocol {
+            Transport::announced(stream, tls.as_ref(), is_trusted, self.now.0)
+        } else {
+            Transport::new(stream, tls.as_ref(), self.now.0)?
+        };
         transport.register(self.poll.registry(), client_token(key))?;
-        tracing::debug!(client = %Origin { shard: self.id, client: key }, %peer, "accepted");
+        let name = Origin { shard: self.id, client: key };
+        match peer {
+            Some(peer) => tracing::debug!(client = %name, %peer, "accepted"),
+            None => tracing::debug!(client = %name, peer = "unix", "accepted"),
+        }
         let index = key.index as usize;
         if index >= self.transports.len() {
             self.transports.resize_with(index + 1, || None);
         }
         self.transports[index] = Some(transport);
-        if tls.is_some() {
-            self.counters.tls_connections_open.set(self.counters.tls_connections_open.get() + 1);
-        }
-        Ok(peer.ip())
+        self.note_tls_begun(key);
+        Ok(peer.map(|peer| peer.ip()).filter(|_| !is_trusted))
     }
 
-    fn peer(&mut self, client: ClientKey) -> Option<String> {
-        let transport = self.transports.get_mut(client.index as usize)?.as_mut()?;
-        transport.peer().ok().map(|peer| peer.to_string())
+    fn address(&mut self, client: ClientKey) -> Option<SocketAddr> {
+        self.transports.get_mut(client.index as usize)?.as_mut()?.address()
+    }
+
+    fn is_trusted(&self, proxy: IpAddr) -> bool {
+        self.common.trusted_proxies.contains(proxy)
     }
 
     fn is_shared(&self, listener: usize) -> bool {
-        self.listeners.get(listener).is_some_and(|door| door.is_shared)
+        self.entrances.get(listener).is_some_and(|entrance| entrance.is_shared)
+    }
+
+    fn hide_listeners(&mut self) {
+        self.entrances.iter().for_each(|entrance| entrance.door.remove_file());
     }
 
     fn close_listeners(&mut self) {
-        for door in &mut self.listeners {
+        for entrance in &mut self.entrances {
             // A socket that was passed to us stays open with others: closing ours would not end its events. If it cannot be
             // taken out they are in vain, and harm nobody.
-            drop(self.poll.registry().deregister(&mut door.socket));
+            drop(entrance.door.deregister(self.poll.registry()));
         }
-        self.listeners.clear();
+        self.entrances.clear();
     }
 
     fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<Read> {
-        self.with_transport(client, |transport, buffers| transport.read(into, buffers)).map(|received| {
-            match received {
-                Received::End => Read::End,
-                Received::Bytes { bytes, cost_bytes, more } => Read::Bytes { bytes, cost_bytes, more },
+        let received = self.with_transport(client, |transport, buffers| transport.read(into, buffers))?;
+        Ok(match received {
+            Received::End => Read::End,
+            Received::Bytes { bytes, cost_bytes, more } => Read::Bytes { bytes, cost_bytes, more },
+            Received::Announced { source, bytes, cost_bytes } => {
+                self.note_tls_begun(client);
+                // What was to be written before has waited for this.
+                self.writable.push(client);
+                Read::Announced { source, bytes, cost_bytes }
             }
         })
     }
@@ -347,8 +380,11 @@ impl Sockets for Worker {
             counters.tls_connections_open.set(counters.tls_connections_open.get() - 1);
             counters.tls_bytes_held.set(counters.tls_bytes_held.get() - held_bytes);
         }
-        if let Some(transport) = self.transports.get_mut(client.index as usize) {
-            *transport = None;
+        let Some(slot) = self.transports.get_mut(client.index as usize) else { return };
+        if let Some(reason) = slot.take().and_then(|transport| transport.missing_header()) {
+            self.counters.proxy_headers_refused.add(1);
+            let name = Origin { shard: self.id, client };
+            tracing::debug!(client = %name, reason, "no PROXY header that is believed");
         }
     }
 }

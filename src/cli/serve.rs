@@ -7,13 +7,13 @@ use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    ChannelRules, Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, OriginPolicy, PassedListener,
-    PayloadPolicy, Rate, Rates, TlsFiles,
+    ChannelRules, Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, ListenAddress, OriginPolicy,
+    PassedListener, PayloadPolicy, Rate, Rates, TlsFiles, TrustedProxies,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
-use std::net::SocketAddr;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{panic, thread};
@@ -21,16 +21,28 @@ use std::{panic, thread};
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too
+    /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too; or a Unix socket, as
+    /// unix:/run/fanwire.sock
     /// [default: 127.0.0.1:8080, or none if --listen-tls is given]
-    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN", value_parser = address, value_delimiter = ',')]
-    listen: Vec<SocketAddr>,
-    /// Address and port to listen on for TLS, that is for wss:// and https://; repeatable; with --listen, both are
-    /// served side by side
-    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN_TLS", value_parser = address, value_delimiter = ',')]
-    listen_tls: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN", value_delimiter = ',')]
+    listen: Vec<ListenAddress>,
+    /// Address and port, or Unix socket, to listen on for TLS, that is for wss:// and https://; repeatable; with --listen,
+    /// both are served side by side
+    #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN_TLS", value_delimiter = ',')]
+    listen_tls: Vec<ListenAddress>,
+    /// Permissions of Unix sockets' files, as chmod takes them: who may write may connect
+    #[arg(long, value_name = "OCTAL", env = "FANWIRE_UNIX_MODE", value_parser = mode, default_value = "0660")]
+    unix_mode: u32,
+    /// Every connection begins with a header of the PROXY protocol, version 1 or 2, that says where it comes from; before
+    /// TLS. Who sends none, or is not named by --trust-proxy, is closed
+    #[arg(long, env = "FANWIRE_PROXY_PROTOCOL", value_parser = BoolishValueParser::new())]
+    proxy_protocol: bool,
+    /// Address or network of proxies whose word is taken for where a client comes from: X-Forwarded-For, Forwarded, and with
+    /// --proxy-protocol its headers; repeatable. Unix sockets are trusted always
+    #[arg(long, value_name = "CIDR", env = "FANWIRE_TRUST_PROXY", value_delimiter = ',')]
+    trust_proxy: Vec<String>,
     /// Let another fanwire of the same user listen on the same addresses, if that is given this too: the one that takes
-    /// over
+    /// over. Of a Unix socket, take over from the one that answers there
     #[arg(long, env = "FANWIRE_REUSE_PORT", value_parser = BoolishValueParser::new())]
     reuse_port: bool,
     /// Certificate for --listen-tls, PEM, with the chain behind it; read again on SIGHUP and when the file changes
@@ -71,7 +83,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
     /// Connections of one IP address at a time, of IPv6 by its first 64 bits; one more gets 429; 0: any number. Mind
-    /// that many people may share an address, and all of them share it behind a proxy
+    /// that many people may share an address, and all of them share it behind a proxy that --trust-proxy does not name
     #[arg(long, value_name = "N", env = "FANWIRE_MAX_CONNECTIONS_PER_IP", default_value_t = 0)]
     max_connections_per_ip: usize,
     /// Messages that a client may send a second; over it, it is not read for a while, so that TCP slows it; 0: any number
@@ -221,8 +233,11 @@ fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Conf
     let config = Config {
         listen,
         listen_tls: arguments.listen_tls,
+        unix_mode: arguments.unix_mode,
         passed,
         reuse_port: arguments.reuse_port,
+        proxy_protocol: arguments.proxy_protocol,
+        trusted_proxies: trusted_proxies(&arguments.trust_proxy)?,
         tls: tls_files(arguments.tls_cert, arguments.tls_key)?,
         workers,
         memory_bytes_max: arguments.memory_budget.unwrap_or_else(|| default_memory_budget(&limits)),
@@ -328,9 +343,16 @@ fn channel_rules(given: &[String]) -> Result<ChannelRules, ConfigError> {
     Ok(rules)
 }
 
-/// An address to listen on.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "give an IP address and a port, as 127.0.0.1:8080 or [::1]:8080".to_owned())
+/// Permissions in octal digits.
+fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8).map_err(|_| "give three octal digits, as 0660".to_owned())
+}
+
+/// Whose word is taken for where a client comes from.
+fn trusted_proxies(networks: &[String]) -> Result<TrustedProxies, ConfigError> {
+    let mut trusted = TrustedProxies::default();
+    networks.iter().try_for_each(|network| trusted.add(network.trim()))?;
+    Ok(trusted)
 }
 
 /// How many clients `descriptors` are enough for, next to what the server needs for itself. Half of them at least:
@@ -464,6 +486,25 @@ mod tests {
     }
 
     #[test]
+    fn what_concerns_proxies_and_unix_sockets_is_checked() {
+        let arguments =
+            ["--listen", "unix:/run/a.sock", "--unix-mode", "600", "--trust-proxy", "10.0.0.0/8, ::1"];
+        let config = parse(&arguments).expect("valid");
+        assert_eq!(config.listen, [ListenAddress::Unix("/run/a.sock".into())]);
+        assert_eq!((config.unix_mode, config.proxy_protocol), (0o600, false));
+        assert_eq!(config.trusted_proxies.to_string(), "10.0.0.0/8, ::1/128");
+        for (arguments, option) in [
+            (&["--unix-mode", "rw"][..], "--unix-mode"),
+            (&["--unix-mode", "1777"], "--unix-mode"),
+            (&["--trust-proxy", "everyone"], "--trust-proxy"),
+            (&["--proxy-protocol"], "--proxy-protocol"),
+            (&["--listen", "unix:"], "--listen"),
+        ] {
+            assert!(parse(arguments).is_err_and(|error| error.contains(option)), "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn the_default_address_is_listened_on_only_if_no_other_is_given() {
         let addresses = |arguments: &[&str]| {
             let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
@@ -471,7 +512,7 @@ mod tests {
                 [arguments, if arguments.contains(&"--listen-tls") { &tls } else { &[] }].concat();
             parse(&arguments).map(|config| (config.listen, config.listen_tls))
         };
-        let ports = |ports: &[u16]| -> Vec<SocketAddr> {
+        let ports = |ports: &[u16]| -> Vec<ListenAddress> {
             ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect()
         };
         let (plain, tls) = (["--listen", "127.0.0.1:1"], ["--listen-tls", "127.0.0.1:2"]);

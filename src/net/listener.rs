@@ -1,32 +1,65 @@
-//! Listening sockets: one per address and worker, which share the port (`SO_REUSEPORT`). Of a socket that was passed to
-//! us there is but one queue, from which all workers take.
+//! Listening sockets: of TCP one per address and worker, which share the port (`SO_REUSEPORT`). Of a socket that was passed to
+//! us, and of a Unix socket, there is but one queue, from which all workers take. (The file is long because the tests of
+//! who may share what stand in it.)
 
-use crate::config::{Config, ConfigError, PassedListener};
+use super::stream::SocketStream;
+use super::unix_file::{Making, UnixFile, UnixFileError};
+use crate::config::{Config, ConfigError, ListenAddress, PassedListener, PassedSocket};
 use crate::limits;
+use mio::event::Source;
+use mio::{Interest, Registry, Token, net};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listening {
     /// The socket.
-    pub(crate) socket: TcpListener,
+    pub(crate) socket: ListeningSocket,
     /// TLS is spoken on it.
     pub(crate) tls: bool,
     /// It was passed to us, and others may have it too.
     pub(crate) is_shared: bool,
 }
 
-/// Listens on each of the configured addresses with as many sockets as there are workers, or on the sockets that were
-/// passed. The answer has a set for each worker, in the order of the addresses: first those in plaintext, then those for
-/// TLS.
+/// A socket that listens, by its kind.
+#[derive(Debug)]
+pub(crate) enum ListeningSocket {
+    /// Of TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, and its file if we have made it.
+    Unix(UnixListener, Option<Arc<UnixFile>>),
+}
+
+impl ListeningSocket {
+    /// Where it listens: of TCP with its real port. None if it is a Unix socket without a file.
+    ///
+    /// # Errors
+    /// If the system does not know.
+    pub(crate) fn address(&self) -> io::Result<Option<ListenAddress>> {
+        match self {
+            ListeningSocket::Tcp(socket) => socket.local_addr().map(|address| Some(address.into())),
+            ListeningSocket::Unix(_, Some(file)) => Ok(Some(file.path().to_owned().into())),
+            ListeningSocket::Unix(socket, None) => {
+                let address = socket.local_addr()?;
+                Ok(address.as_pathname().map(|path| path.to_owned().into()))
+            }
+        }
+    }
+}
+
+/// Listens on each of the configured addresses, or on the sockets that were passed. The answer has a set for each worker, in
+/// the order of the addresses: first those in plaintext, then those for TLS.
 ///
 /// # Errors
 /// If an address is taken, by a second fanwire too, or is not this machine's; or if what was passed does not listen.
 pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError> {
     let mut workers: Vec<Vec<Listening>> = (0..config.workers).map(|_| Vec::new()).collect();
-    let mut hand_out = |sockets: Vec<TcpListener>, tls, is_shared| {
+    let mut hand_out = |sockets: Vec<ListeningSocket>, tls, is_shared| {
         for (worker, socket) in workers.iter_mut().zip(sockets) {
             worker.push(Listening { socket, tls, is_shared });
         }
@@ -36,10 +69,15 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError
         hand_out(clones(passed, config)?, passed.tls, true);
     }
     if config.passed.is_empty() {
-        let plain = config.listen.iter().map(|address| ("--listen", *address, false));
-        let tls = config.listen_tls.iter().map(|address| ("--listen-tls", *address, true));
+        let plain = config.listen.iter().map(|address| ("--listen", address, false));
+        let tls = config.listen_tls.iter().map(|address| ("--listen-tls", address, true));
         for (option, address, tls) in plain.chain(tls) {
-            let sockets = share(address, config).map_err(|error| explain(option, address, &error))?;
+            let sockets = match address {
+                ListenAddress::Tcp(address) => share(*address, config)
+                    .map(|sockets| sockets.into_iter().map(ListeningSocket::Tcp).collect())
+                    .map_err(|error| explain(option, *address, &error))?,
+                ListenAddress::Unix(path) => share_file(option, path, config)?,
+            };
             hand_out(sockets, tls, false);
         }
     }
@@ -47,24 +85,53 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError
 }
 
 /// A socket that was passed, once for each worker.
-fn clones(passed: &PassedListener, config: &Config) -> Result<Vec<TcpListener>, ConfigError> {
-    let fix = "pass sockets that listen, of TCP: ListenStream= with a port in the .socket unit";
+fn clones(passed: &PassedListener, config: &Config) -> Result<Vec<ListeningSocket>, ConfigError> {
+    let fix = "pass sockets that listen, of TCP or Unix: ListenStream= in the .socket unit";
     let wrong = |problem: String| ConfigError::new("LISTEN_FDS", problem, fix);
-    let socket = SockRef::from(&*passed.socket);
-    let address =
-        passed.socket.local_addr().map_err(|error| wrong(format!("passes no socket of TCP: {error}")))?;
+    let (socket, address) = match &passed.socket {
+        PassedSocket::Tcp(socket) => {
+            (SockRef::from(&**socket), socket.local_addr().map(|address| address.to_string()))
+        }
+        PassedSocket::Unix(socket) => {
+            (SockRef::from(&**socket), socket.local_addr().map(|address| format!("{address:?}")))
+        }
+    };
+    let address = address.map_err(|error| wrong(format!("passes a socket of another kind: {error}")))?;
     // Elsewhere it shows when nobody can be accepted.
     #[cfg(target_os = "linux")]
     if !matches!(socket.is_listener(), Ok(true)) {
         return Err(wrong(format!("passes a socket that does not listen, at {address}")));
     }
     tracing::debug!(%address, "passed");
-    let clones = || -> io::Result<Vec<TcpListener>> {
+    let clones = || -> io::Result<Vec<ListeningSocket>> {
         socket.set_nonblocking(true)?;
-        set_inherited(&socket, config)?;
-        (0..config.workers).map(|_| passed.socket.try_clone()).collect()
+        let one = || match &passed.socket {
+            PassedSocket::Tcp(socket) => socket.try_clone().map(ListeningSocket::Tcp),
+            PassedSocket::Unix(socket) => {
+                socket.try_clone().map(|socket| ListeningSocket::Unix(socket, None))
+            }
+        };
+        if matches!(passed.socket, PassedSocket::Tcp(_)) {
+            set_inherited(&socket, config)?;
+        }
+        (0..config.workers).map(|_| one()).collect()
     };
     clones().map_err(|error| wrong(format!("passes a socket that cannot be used: {error}")))
+}
+
+/// A Unix socket that listens on a file, once for each worker.
+fn share_file(
+    option: &'static str,
+    path: &Path,
+    config: &Config,
+) -> Result<Vec<ListeningSocket>, ConfigError> {
+    let making = Making { mode: config.unix_mode, takes_over: config.reuse_port };
+    let (socket, file) =
+        UnixFile::listen(path, making).map_err(|error| explain_file(option, path, &error))?;
+    let file = Arc::new(file);
+    let one = |_| Ok(ListeningSocket::Unix(socket.try_clone()?, Some(file.clone())));
+    let clones: io::Result<Vec<ListeningSocket>> = (0..config.workers).map(one).collect();
+    clones.map_err(|error| explain_file(option, path, &error.into()))
 }
 
 /// Sockets that listen on one address, one per worker.
@@ -130,20 +197,116 @@ fn explain(option: &'static str, address: SocketAddr, error: &io::Error) -> Conf
     ConfigError::new(option, problem, fix)
 }
 
+fn explain_file(option: &'static str, path: &Path, error: &UnixFileError) -> ConfigError {
+    let path = path.display();
+    let (problem, fix) = match error {
+        UnixFileError::Taken => (
+            format!("unix:{path} is taken: somebody answers on it"),
+            "stop the server that listens there (another fanwire?), or choose another file; for a server that is to take \
+             over, start it with --reuse-port",
+        ),
+        UnixFileError::NoSocket => (
+            format!("unix:{path} is a file that is no socket"),
+            "remove it if nobody needs it, or choose another file",
+        ),
+        UnixFileError::System(error) => (
+            format!("unix:{path} cannot be listened on: {error}"),
+            "choose a file of at most 107 bytes, in a directory that is there and that the server's user may write to",
+        ),
+    };
+    ConfigError::new(option, problem, fix)
+}
+
+/// A [`ListeningSocket`] in a worker's hands.
+pub(crate) enum Door {
+    /// Of TCP.
+    Tcp(net::TcpListener),
+    /// A Unix socket, and its file if we have made it.
+    Unix(net::UnixListener, Option<Arc<UnixFile>>),
+}
+
+impl From<ListeningSocket> for Door {
+    fn from(socket: ListeningSocket) -> Self {
+        match socket {
+            ListeningSocket::Tcp(socket) => Door::Tcp(net::TcpListener::from_std(socket)),
+            ListeningSocket::Unix(socket, file) => Door::Unix(net::UnixListener::from_std(socket), file),
+        }
+    }
+}
+
+impl Door {
+    /// Takes a connection, and its peer's address if it has one.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none; else what the system says of one connection or of its resources.
+    pub(crate) fn accept(&self) -> io::Result<(SocketStream, Option<SocketAddr>)> {
+        match self {
+            Door::Tcp(socket) => {
+                socket.accept().map(|(stream, peer)| (SocketStream::Tcp(stream), Some(peer)))
+            }
+            Door::Unix(socket, _) => socket.accept().map(|(stream, _)| (SocketStream::Unix(stream), None)),
+        }
+    }
+
+    /// Has `registry` say under `token` when there may be connections.
+    ///
+    /// # Errors
+    /// If the system has no room for another registration.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Door::Tcp(socket) => socket.register(registry, token, Interest::READABLE),
+            Door::Unix(socket, _) => socket.register(registry, token, Interest::READABLE),
+        }
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// If the system has no such registration.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Door::Tcp(socket) => socket.deregister(registry),
+            Door::Unix(socket, _) => socket.deregister(registry),
+        }
+    }
+
+    /// Has nobody new find it, if it is found by a file of ours.
+    pub(crate) fn remove_file(&self) {
+        if let Door::Unix(_, Some(file)) = self {
+            file.remove();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+    use std::path::PathBuf;
+    use std::{env, process};
+
+    impl ListeningSocket {
+        /// Of TCP.
+        fn tcp(&self) -> &TcpListener {
+            match self {
+                ListeningSocket::Tcp(socket) => socket,
+                ListeningSocket::Unix(..) => panic!("it is a Unix socket"),
+            }
+        }
+    }
 
     fn config(workers: usize, port: u16) -> Config {
-        Config { workers, listen: vec![SocketAddr::from(([127, 0, 0, 1], port))], ..Config::default() }
+        Config { workers, listen: vec![([127, 0, 0, 1], port).into()], ..Config::default() }
     }
 
     #[test]
     fn workers_share_one_port() {
         let workers = listen(&config(3, 0)).expect("a free port");
-        let ports: Vec<u16> =
-            workers.iter().map(|sockets| sockets[0].socket.local_addr().expect("bound").port()).collect();
+        let ports: Vec<u16> = workers
+            .iter()
+            .map(|sockets| sockets[0].socket.tcp().local_addr().expect("bound").port())
+            .collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
     }
@@ -152,7 +315,7 @@ mod tests {
     fn a_port_that_is_taken_is_an_error_although_both_servers_share_theirs_among_workers() {
         for (first, second) in [(2, 2), (1, 2), (2, 1), (1, 1)] {
             let workers = listen(&config(first, 0)).expect("a free port");
-            let port = workers[0][0].socket.local_addr().expect("bound").port();
+            let port = workers[0][0].socket.tcp().local_addr().expect("bound").port();
             let error = listen(&config(second, port)).expect_err("the port is taken");
             assert_eq!(error.option, "--listen");
             assert!(error.to_string().contains("is taken"), "{error}");
@@ -169,7 +332,7 @@ mod tests {
     #[test]
     fn connections_inherit_nodelay_from_their_listener() {
         let workers = listen(&config(1, 0)).expect("a free port");
-        let listener = &workers[0][0].socket;
+        let listener = workers[0][0].socket.tcp();
         listener.set_nonblocking(false).expect("a socket");
         let _peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
         let (accepted, _) = listener.accept().expect("it was connected to");
@@ -177,7 +340,7 @@ mod tests {
     }
 
     fn port(sets: &[Vec<Listening>]) -> u16 {
-        sets[0][0].socket.local_addr().expect("bound").port()
+        sets[0][0].socket.tcp().local_addr().expect("bound").port()
     }
 
     #[test]
@@ -207,14 +370,70 @@ mod tests {
         assert_eq!(workers.len(), 3);
         for sockets in &workers {
             let [only] = &sockets[..] else { panic!("{sockets:?}") };
-            assert_eq!(only.socket.local_addr().expect("bound"), address);
+            assert_eq!(only.socket.tcp().local_addr().expect("bound"), address);
             assert!(only.is_shared && !only.tls);
         }
         let _peer = TcpStream::connect(address).expect("it listens");
-        let accept = |worker: usize| workers[worker].first().expect("one").socket.accept();
+        let accept = |worker: usize| workers[worker].first().expect("one").socket.tcp().accept();
         let (accepted, _) = accept(1).expect("any worker takes it");
         assert!(accepted.nodelay().expect("a socket"));
         assert_eq!(accept(0).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
+    }
+
+    /// A path of this test's own.
+    fn path(name: &str) -> PathBuf {
+        env::temp_dir().join(format!("fanwire-listener-{name}-{}.sock", process::id()))
+    }
+
+    #[test]
+    fn workers_take_from_the_one_queue_of_a_unix_socket_whose_file_goes_with_the_last() {
+        let path = path("queue");
+        let config = Config { listen: vec![path.clone().into()], ..config(3, 0) };
+        let mut workers = listen(&config).expect("a directory");
+        assert!(workers.iter().all(|sockets| !sockets[0].is_shared), "it is ours alone");
+        let accept = |sockets: &[Listening]| match &sockets[0].socket {
+            ListeningSocket::Unix(socket, _) => socket.accept().map(drop),
+            ListeningSocket::Tcp(_) => panic!("it is of TCP"),
+        };
+        let _peer = UnixStream::connect(&path).expect("it listens");
+        accept(&workers[1]).expect("any worker takes it");
+        assert_eq!(accept(&workers[0]).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
+        workers.truncate(1);
+        assert!(path.exists());
+        drop(workers);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_unix_socket_that_cannot_be_is_an_error_that_names_the_fix() {
+        let path = path("taken");
+        let on = |path: &Path, reuse_port| {
+            let listen_tls = vec![path.to_owned().into()];
+            listen(&Config { listen: Vec::new(), listen_tls, reuse_port, ..config(1, 0) })
+        };
+        let _first = on(&path, false).expect("a directory");
+        let error = on(&path, false).expect_err("it is taken");
+        assert_eq!(error.option, "--listen-tls");
+        assert!(error.problem.contains("is taken") && error.fix.contains("--reuse-port"), "{error}");
+        on(&path, true).expect("it takes over");
+        let nowhere = path.with_file_name("no-such-directory").join("a.sock");
+        assert!(on(&nowhere, false).expect_err("no directory").fix.contains("directory"));
+        let long = path.with_file_name("x".repeat(200));
+        assert!(on(&long, false).expect_err("too long a name").fix.contains("107 bytes"));
+    }
+
+    #[test]
+    fn a_unix_socket_that_was_passed_is_every_workers_and_its_file_stays() {
+        let path = path("passed");
+        drop(std::fs::remove_file(&path));
+        let socket = UnixListener::bind(&path).expect("a directory");
+        let passed = vec![PassedListener { socket: socket.into(), tls: false }];
+        let workers = listen(&Config { passed, ..config(2, 0) }).expect("it listens");
+        assert!(workers.iter().all(|sockets| sockets.len() == 1 && sockets[0].is_shared));
+        UnixStream::connect(&path).expect("it listens");
+        drop(workers);
+        assert!(path.exists(), "who has made it removes it");
+        std::fs::remove_file(&path).expect("it is there");
     }
 
     #[test]

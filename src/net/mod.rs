@@ -3,8 +3,13 @@
 pub(crate) mod certificates;
 mod expiry;
 pub(crate) mod listener;
+mod proxy;
+pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod transport;
+mod unix_file;
+
+use std::net::SocketAddr;
 
 /// What a read has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,5 +24,14 @@ pub(crate) enum Received {
         cost_bytes: usize,
         /// There may be more, of which no event will tell.
         more: bool,
+    },
+    /// The PROXY header, and what came with it. There may be more.
+    Announced {
+        /// For whom the connection is made; none if it is the peer itself.
+        source: Option<SocketAddr>,
+        /// Plaintext behind the header.
+        bytes: usize,
+        /// What that was worth, with the header.
+        cost_bytes: usize,
     },
 }

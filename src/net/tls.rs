@@ -22,11 +22,9 @@ pub(crate) use buffers::Buffers;
 use super::Received;
 use crate::limits;
 use buffers::{Outgoing, Rest, keep};
-use mio::net::TcpStream;
 use rustls::server::{ServerConfig, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
 use std::sync::Arc;
 
 /// What somebody gets who speaks plain HTTP to a port that speaks TLS.
@@ -37,13 +35,6 @@ const PLAINTEXT_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/p
 pub(crate) trait Stream: Read + Write {
     /// Tells the peer that nothing more will come.
     fn shutdown_write(&mut self);
-}
-
-impl Stream for TcpStream {
-    fn shutdown_write(&mut self) {
-        // A connection that is gone already needs no telling.
-        drop(self.shutdown(Shutdown::Write));
-    }
 }
 
 /// What a connection's TLS handshake has come to.
@@ -101,15 +92,24 @@ pub(crate) struct Tls<S> {
     counted_bytes: usize,
     /// When the connection was accepted, in its owner's milliseconds.
     accepted_ms: u32,
+    /// What was read of the stream before, and comes first. At most [`limits::PROXY_HEADER_BYTES_MAX`].
+    first: Rest,
 }
 
 impl<S: Stream> Tls<S> {
-    /// TLS over a fresh connection, whose handshake begins. `accepted_ms` is for its owner to remember.
+    /// TLS over a fresh connection, whose handshake begins. `accepted_ms` is for its owner to remember; `first` was read of
+    /// the stream already.
     ///
     /// # Errors
     /// If `config` cannot be used.
-    pub(crate) fn new(stream: S, config: Arc<ServerConfig>, accepted_ms: u32) -> io::Result<Tls<S>> {
+    pub(crate) fn new(
+        stream: S,
+        config: Arc<ServerConfig>,
+        accepted_ms: u32,
+        first: Vec<u8>,
+    ) -> io::Result<Tls<S>> {
         Ok(Tls {
+            first: Rest::from(first),
             stream,
             session: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
             stage: Stage::Handshaking,
@@ -148,7 +148,8 @@ impl<S: Stream> Tls<S> {
 
     /// Bytes that it holds for this client alone.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.undigested.len() + self.unread.bytes().len() + self.unsent.bytes().len()
+        let kept = self.undigested.len() + self.unread.bytes().len() + self.unsent.bytes().len();
+        kept + self.first.bytes().len()
     }
 
     /// Whether ciphertext waits for room in the stream.
@@ -314,6 +315,9 @@ impl<S: Stream> Tls<S> {
         let kept = self.undigested.len();
         buffers.incoming[..kept].copy_from_slice(&self.undigested);
         let room = room.min(limits::TLS_READ_BYTES);
+        if !self.first.is_empty() {
+            return Ok(self.first.move_to(&mut buffers.incoming[kept..kept + room]));
+        }
         self.stream.read(&mut buffers.incoming[kept..kept + room])
     }
 

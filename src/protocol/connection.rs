@@ -181,6 +181,8 @@ struct Connecting {
     head: HeadReader,
     /// Client role: what the response must match.
     expectation: Option<Expectation>,
+    /// Server role: what proxies have added to the request is kept.
+    keeps_forwarding: bool,
 }
 
 #[derive(Debug)]
@@ -272,7 +274,7 @@ impl Connection {
     #[must_use]
     pub fn server(limits: Arc<Limits>, now: Time) -> Connection {
         let head = HeadReader::new(HeadKind::Request);
-        let connecting = Connecting { since: now, head, expectation: None };
+        let connecting = Connecting { since: now, head, expectation: None, keeps_forwarding: false };
         Connection::connecting(limits, Role::Server, connecting)
     }
 
@@ -293,7 +295,7 @@ impl Connection {
         keys.0.fill_bytes(&mut nonce);
         let expectation = Some(request.append(nonce, out));
         let head = HeadReader::new(HeadKind::Response);
-        let connecting = Connecting { since: now, head, expectation };
+        let connecting = Connecting { since: now, head, expectation, keeps_forwarding: false };
         Connection::connecting(limits, Role::Client(Box::new(keys)), connecting)
     }
 
@@ -312,6 +314,14 @@ impl Connection {
 // ---- Inputs ---------------------------------------------------------------------------------------------------------
 
 impl Connection {
+    /// Has the request keep [what proxies have added](super::Request::forwarding) about where it comes from. Only before
+    /// the request.
+    pub fn keep_forwarding(&mut self) {
+        if let State::Connecting(connecting) = &mut self.state {
+            connecting.keeps_forwarding = true;
+        }
+    }
+
     /// Consumes bytes from the front of `input` until there is an event (handle it and call again) or the input is used
     /// up (`None`). Replies are appended to `out`.
     ///
@@ -929,7 +939,7 @@ impl Connection {
 impl Connecting {
     fn read_request(&mut self, input: &mut &mut [u8]) -> Result<Option<(Request, Awaiting)>, HandshakeError> {
         let Some(head) = self.head.read(input)? else { return Ok(None) };
-        let (request, accept_key) = handshake::parse_request(&head)?;
+        let (request, accept_key) = handshake::parse_request(&head, self.keeps_forwarding)?;
         let upgrade = request.upgrade.and(accept_key.ok_or(HandshakeError::UpgradeMissing));
         let awaiting = Awaiting { since: self.since, upgrade, method: request.method, held: Vec::new() };
         Ok(Some((request, awaiting)))

@@ -57,6 +57,29 @@ pub struct Request {
     pub deflate_offers: Vec<DeflateOffer>,
     /// Whether the request opens a WebSocket as §4.2.1 demands, and if not, what is wrong with it.
     pub upgrade: Result<(), HandshakeError>,
+    /// What proxies have added about where it comes from, if [that was asked for](super::Connection::keep_forwarding).
+    pub forwarding: Option<Box<Forwarding>>,
+}
+
+/// What proxies add to a request about where it comes from, as it came: who may be believed is not known here. Of several
+/// headers the values are one, with commas between them (RFC 9110 §5.3); a header that is absent is `None`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Forwarding {
+    /// `X-Forwarded-For`.
+    pub x_forwarded_for: Option<Vec<u8>>,
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: Option<Vec<u8>>,
+}
+
+impl Forwarding {
+    fn of(headers: &[httparse::Header<'_>]) -> Forwarding {
+        let joined = |name: &str| {
+            let named = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+            let values: Vec<&[u8]> = named.map(|header| header.value).collect();
+            (!values.is_empty()).then(|| values.join(&b','))
+        };
+        Forwarding { x_forwarded_for: joined("X-Forwarded-For"), forwarded: joined("Forwarded") }
+    }
 }
 
 impl Request {
@@ -131,7 +154,10 @@ struct UpgradeHeaders<'h> {
 ///
 /// # Errors
 /// If it is not HTTP/1.1, or 1.0, as RFC 9112 demands it, or has a body although it asks for a WebSocket.
-pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>), HandshakeError> {
+pub(super) fn parse_request(
+    bytes: &[u8],
+    keeps_forwarding: bool,
+) -> Result<(Request, Option<AcceptKey>), HandshakeError> {
     let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     let (method, target, version) = parse_request_line(&mut parsed, bytes)?;
@@ -236,6 +262,7 @@ pub(super) fn parse_request(bytes: &[u8]) -> Result<(Request, Option<AcceptKey>)
         subprotocols,
         deflate_offers,
         upgrade,
+        forwarding: keeps_forwarding.then(|| Box::new(Forwarding::of(parsed.headers))),
     };
     Ok((request, accept_key))
 }

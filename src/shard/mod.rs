@@ -5,7 +5,7 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | `reading.rs` | `connect`, `turn_away`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `room_to_read` (`allowance.rs`) |
+//! | *accept*, *read* | `reading.rs` | `connect`, `connect_proxy`, `turn_away`, `identified`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `next_to_identify`, `room_to_read` (`allowance.rs`) |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs`, `goodbyes.rs` | `expire`, `announce_drain`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
 //! | *collect mail*, *post* | `orders.rs` | `ask` | `take_answer` |
@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
-use crate::protocol::{Deflater, Inflater, Time};
+use crate::protocol::{Deflater, Inflater, Request, Time};
 use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
@@ -102,6 +102,8 @@ pub struct Shard {
     delivered: Delivered,
     /// Clients whose sockets have no room.
     blocked: usize,
+    /// Requests of clients that speak for others, until it is known for whom. Empty between turns.
+    unidentified: Vec<(ClientKey, Box<Request>)>,
     /// Clients whose last byte has been written: their sockets' write sides are to be shut down.
     finished: VecDeque<ClientKey>,
     /// Clients to be freed in *reap*. Each is there once (`Client::dying`).
@@ -153,6 +155,7 @@ impl Shard {
             laps: Laps::new(place.config.limits.outbox_bytes_max, place.shards),
             delivered: Delivered::default(),
             blocked: 0,
+            unidentified: Vec::new(),
             finished: VecDeque::new(),
             dying: Vec::new(),
             spared: Vec::new(),
@@ -306,7 +309,7 @@ impl Shard {
         let turned_away = self.clients.iter().filter(|(_, client)| client.turned_away).count();
         assert_eq!(self.turned_away, turned_away, "who is turned away is counted");
         assert!(turned_away <= limits::REFUSALS_MAX);
-        assert!(self.replies.is_empty());
+        assert!(self.replies.is_empty() && self.unidentified.is_empty());
         self.spares.check_invariants();
         self.laps.check_invariants(&self.subscriptions);
     }

@@ -43,6 +43,16 @@ impl Shard {
         key
     }
 
+    /// The same of a peer that is trusted to say for whom it speaks: what it asks for waits for [who that
+    /// is](Self::next_to_identify).
+    pub fn connect_proxy(&mut self, now: Time) -> ClientKey {
+        let key = self.connect(now);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.connection.keep_forwarding();
+        }
+        key
+    }
+
     /// A connection was accepted that is one too many: it is told why and lingers until that has arrived.
     /// Only while [`may_turn_away`](Self::may_turn_away).
     pub fn turn_away(&mut self, why: Full, now: Time) -> ClientKey {
@@ -50,6 +60,12 @@ impl Shard {
         self.turned_away += 1;
         let connection = Connection::server(self.limits_at_the_door.clone(), now);
         let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection, now) });
+        self.refuse(key, why, now);
+        key
+    }
+
+    /// A client is told why there is no place for it, whatever it has asked so far.
+    pub fn refuse(&mut self, key: ClientKey, why: Full, now: Time) {
         let response = match why {
             Full::Connections => {
                 self.counters.connections_turned_away.add(1);
@@ -67,7 +83,30 @@ impl Shard {
             }
         };
         self.respond(key, &response, now);
-        key
+    }
+
+    /// A client whose request says, or does not say, for whom it speaks, with that request.
+    /// [`identified`](Self::identified) is to be told.
+    pub fn next_to_identify(&mut self) -> Option<(ClientKey, Box<Request>)> {
+        self.unidentified.pop()
+    }
+
+    /// It is known for whom a client speaks, and whether there is a place for that one: it gets what it asks for.
+    pub fn identified(&mut self, key: ClientKey, request: &Request, place: Result<(), Full>, now: Time) {
+        let still_waits = |client: &Client| client.connection.wants() == Wants::Decision && !client.dying;
+        if !self.clients.get(key).is_some_and(still_waits) {
+            return;
+        }
+        if let Err(why) = place {
+            self.refuse(key, why, now);
+            return;
+        }
+        let mut replies = mem::take(&mut self.replies);
+        let mut held = self.answer(key, request, now, &mut replies);
+        self.reply(key, &mut replies);
+        self.replies = replies;
+        self.process(key, &mut held, self.read_budget_bytes(), now);
+        self.list_if_unread(key);
     }
 
     /// Whether there is a place for one more who is told why it cannot come in.
@@ -223,7 +262,13 @@ impl Shard {
                         Command::Publish { kind, payload } => self.publish_from(key, kind, payload),
                     }
                 }
-                Some(Event::Requested(request)) => self.answer(key, &request, now, &mut replies),
+                Some(Event::Requested(request)) if request.forwarding.is_some() => {
+                    self.unidentified.push((key, request));
+                }
+                Some(Event::Requested(request)) => {
+                    let held = self.answer(key, &request, now, &mut replies);
+                    debug_assert!(held.is_empty(), "nothing is held before we say so");
+                }
                 Some(Event::Closed(closure)) => self.note_closure(key, &closure),
                 // Only in the client role.
                 Some(Event::Accepted(_)) => {}
@@ -274,29 +319,30 @@ impl Shard {
         }
     }
 
-    /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word.
-    fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+    /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word. Returns what
+    /// came behind the request, if it opens a WebSocket at once and that was held.
+    fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
+        let Some(client) = self.clients.get_mut(key) else { return Vec::new() };
         client.deflate = agree(&request.deflate_offers, &self.place.config.deflate);
         match route(request, self.drain.phase(), &self.place.config) {
             Route::Respond(response) => {
                 if let Some(closure) = client.connection.respond(&response, now, replies) {
                     self.note_closure(key, &closure);
                 }
+                Vec::new()
             }
             Route::Echo => {
                 client.dialect = Dialect::Echo;
-                let held = self.accept(key, now, replies);
-                debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
+                self.accept(key, now, replies)
             }
             Route::Relay { channel, without_own, wants_gaps } => {
                 client.dialect = Dialect::Relay;
                 client.without_own = without_own;
                 client.outbox.wants_gaps = wants_gaps;
                 let rendering = rendering_for(client.deflate);
-                if let Some(local) = self.find_or_await(&channel, rendering, key) {
-                    let held = self.admit(key, local, now, replies);
-                    debug_assert!(held.is_empty(), "nothing is held before the caller of next_event says so");
+                match self.find_or_await(&channel, rendering, key) {
+                    Some(local) => self.admit(key, local, now, replies),
+                    None => Vec::new(),
                 }
             }
         }

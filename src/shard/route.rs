@@ -149,6 +149,7 @@ mod tests {
             subprotocols: Vec::new(),
             deflate_offers: Vec::new(),
             upgrade: Ok(()),
+            forwarding: None,
         }
     }
 

@@ -69,6 +69,7 @@ fn s4_2_2_the_rfc_s_own_key_gets_the_rfc_s_own_answer() {
         subprotocols: vec![],
         deflate_offers: Vec::new(),
         upgrade: Ok(()),
+        forwarding: None,
     };
     assert_eq!(seen, [Seen::Requested(request)]);
     assert_eq!(server.connection.wants(), Wants::Decision);

@@ -12,12 +12,11 @@ use crate::wire::{Cut, Side, Wire};
 use fanwire::hub::ClientKey;
 use fanwire::limits::{self, Limits};
 use fanwire::mesh::Wake;
-use fanwire::protocol::Time;
 use fanwire::shard::Carried;
 use fanwire::turn::{Read, Ready, Sockets};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -336,15 +335,15 @@ impl Sockets for Net {
         Ok(())
     }
 
-    fn now(&mut self) -> Time {
-        Time(self.clock_ms as u32)
+    fn micros(&mut self) -> u64 {
+        self.clock_ms * 1000
     }
 
     fn listeners(&self) -> usize {
         self.listeners.len()
     }
 
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<IpAddr> {
+    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<Option<IpAddr>> {
         assert!(!self.keys.contains_key(&key), "a key means one client");
         if self.roughly(2) {
             return Err(ErrorKind::Interrupted.into());
@@ -375,16 +374,23 @@ impl Sockets for Net {
         // Registering finds what is there already.
         self.wires[wire].edge = true;
         self.keys.insert(key, wire);
-        Ok(self.wires[wire].address)
+        Ok(Some(self.wires[wire].address))
     }
 
-    fn peer(&mut self, client: ClientKey) -> Option<String> {
-        self.wire_of(client).ok().map(|wire| wire.address.to_string())
+    fn address(&mut self, client: ClientKey) -> Option<SocketAddr> {
+        let wire = self.keys.get(&client)?;
+        Some(SocketAddr::new(self.wires[*wire].address, 0))
+    }
+
+    fn is_trusted(&self, _proxy: IpAddr) -> bool {
+        false
     }
 
     fn is_shared(&self, _listener: usize) -> bool {
         self.has_successor
     }
+
+    fn hide_listeners(&mut self) {}
 
     fn close_listeners(&mut self) {
         for listener in self.listeners.drain(..) {

@@ -31,6 +31,12 @@ pub(super) struct Rest {
     gone: usize,
 }
 
+impl From<Vec<u8>> for Rest {
+    fn from(bytes: Vec<u8>) -> Self {
+        Rest { bytes, gone: 0 }
+    }
+}
+
 impl Rest {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.gone..]

@@ -93,7 +93,7 @@ impl Pair {
         let (up, down) = (VecDeque::new(), VecDeque::new());
         let pipe = Pipe { up, up_ended: false, down, room: usize::MAX, is_shut_down: false, cut };
         Pair {
-            server: Tls::new(pipe, Arc::new(server.expect("they belong together")), 0)
+            server: Tls::new(pipe, Arc::new(server.expect("they belong together")), 0, Vec::new())
                 .expect("a configuration"),
             client: client.expect("a configuration"),
             buffers: Buffers::default(),
