@@ -1,6 +1,6 @@
 //! [`Case`]: one attack and the right answer to it, and how attacks are run.
 
-use crate::client::{PATIENCE, Response, Stream, masked, upgrade_with};
+use crate::client::{PATIENCE, Response, Stream, assert_eof, connect, masked, upgrade_with};
 use crate::stage::{Over, Stage};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,8 @@ pub(crate) struct Case {
 enum Attack {
     /// Sends these bytes on a fresh connection.
     Request(Vec<u8>),
+    /// The same before TLS, if that is spoken.
+    Announcement(Vec<u8>),
     /// Opens a WebSocket, with these header lines in the request, and sends these bytes.
     Frames(&'static str, Vec<u8>),
     /// What a table cannot say.
@@ -42,6 +44,8 @@ pub(crate) enum Right {
     Close(u16),
     /// These bytes; and the connection goes on.
     Goes(Vec<u8>),
+    /// Not a byte, and the end.
+    Silence,
     /// The script knows.
     Scripted,
 }
@@ -60,6 +64,12 @@ pub(crate) fn opens(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Case 
 pub(crate) fn declined(name: impl Into<String>, extensions: &str) -> Case {
     let bytes = upgrade_with("/ws", &format!("Sec-WebSocket-Extensions: {extensions}\r\n")).into_bytes();
     Case { name: name.into(), attack: Attack::Request(bytes), right: Right::OpensPlain }
+}
+
+/// What comes first on a fresh connection, before TLS, and is not answered a word.
+pub(crate) fn silenced(name: impl Into<String>, bytes: impl AsRef<[u8]>) -> Case {
+    let bytes = bytes.as_ref().to_vec();
+    Case { name: name.into(), attack: Attack::Announcement(bytes), right: Right::Silence }
 }
 
 /// Frames on an open WebSocket.
@@ -126,6 +136,11 @@ impl Case {
                 send(&mut *stream, bytes);
                 stream
             }
+            Attack::Announcement(bytes) => {
+                let mut stream: Box<dyn Stream> = Box::new(connect(stage.port(over), None));
+                send(&mut *stream, bytes);
+                stream
+            }
             Attack::Frames(lines, bytes) => {
                 let mut stream = open(stage, over, "/ws/attacked", lines);
                 send(&mut *stream, bytes);
@@ -154,6 +169,7 @@ impl Case {
             }
             Right::Close(code) => assert_closed(stream, *code, &name),
             Right::Goes(bytes) => assert_goes_on(stream, bytes, &name),
+            Right::Silence => assert_eof(stream),
             Right::Scripted => unreachable!("{name} is no script"),
         }
         assert!(started.elapsed() < ANSWERED_WITHIN, "{name}: it took {:?}", started.elapsed());

@@ -5,6 +5,7 @@
 //! sends and what is right to answer stand in one line of a table where a table can say it. Those of the tables run over
 //! TCP and over TLS; those that wait for a timeout have a server each, all at the same time.
 
+mod announcements;
 mod case;
 mod compression;
 mod floods;
@@ -66,13 +67,23 @@ fn payloads_that_are_refused() {
 }
 
 #[test]
+fn announcements() {
+    run_in_turn(&announcements::OPTIONS, announcements::cases());
+}
+
+#[test]
+fn slow_announcements() {
+    run_apart(&announcements::HASTY, announcements::slow_cases());
+}
+
+#[test]
 fn slow_ones() {
     run_apart(&slow::TIMEOUTS, slow::cases());
 }
 
 #[test]
 fn there_are_more_than_a_hundred_and_no_two_have_one_name() {
-    let groups: [(&str, Vec<Case>); 8] = [
+    let groups: [(&str, Vec<Case>); 10] = [
         ("heads", heads::cases()),
         ("framing", framing::cases()),
         ("compression", compression::cases()),
@@ -81,6 +92,8 @@ fn there_are_more_than_a_hundred_and_no_two_have_one_name() {
         ("json", memory::rejected("json")),
         ("chat", memory::rejected("chat")),
         ("slow ones", slow::cases()),
+        ("announcements", announcements::cases()),
+        ("slow announcements", announcements::slow_cases()),
     ];
     for (name, cases) in &groups {
         println!("{name}: {}", cases.len());

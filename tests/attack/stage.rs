@@ -1,11 +1,12 @@
 //! [`Stage`]: the real program under attack, with two honest clients who talk all the while.
 
 use crate::certificate::{Certificate, Secure};
-use crate::client::{Client, PATIENCE, Response, Stream, connect, http};
+use crate::client::{Client, PATIENCE, Raw, Response, Stream, connect};
 use crate::process::{Process, fanwire};
 use rustls::ClientConfig;
 use rustls::version::TLS13;
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,6 +28,9 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the server may take to be rid of an attack's connections. Refused ones linger for two seconds.
 const RID_WITHIN: Duration = Duration::from_secs(8);
 
+/// What an honest proxy says for itself, where connections begin with a header of the PROXY protocol.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 pub(crate) const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A server, and what it was like before the first attack.
@@ -38,6 +42,8 @@ pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
     /// Where it speaks TLS.
     pub(crate) tls_address: SocketAddr,
+    /// What honest connections begin with.
+    greeting: &'static [u8],
     trusted: Arc<ClientConfig>,
     resident_bytes: usize,
     descriptors: usize,
@@ -56,13 +62,15 @@ impl Stage {
             Process::spawn(fanwire().args(usual).args(limits).args(certificate.options()).args(arguments));
         let (address, tls_address) = (process.address(), process.address());
         let trusted = Arc::new(certificate.trusted(&[&TLS13]));
-        let witnesses = Witnesses::start(address);
+        let greeting = if arguments.contains(&"--proxy-protocol") { LOCAL } else { b"" };
+        let witnesses = Witnesses::start(address, greeting);
         witnesses.assert_heard();
         let (resident_bytes, descriptors) = (process.resident_bytes(), process.descriptors());
         Stage {
             process,
             address,
             tls_address,
+            greeting,
             trusted,
             witnesses,
             resident_bytes,
@@ -90,7 +98,7 @@ impl Stage {
             thread::sleep(Duration::from_millis(1));
         }
         // Before that it may have been right to answer 503, for want of memory.
-        let health = http(self.address, HEALTH);
+        let health = self.http(HEALTH);
         assert_eq!((health.status, &*health.body), (200, "ok\n"), "{name}");
         health.assert_complete();
     }
@@ -122,8 +130,25 @@ impl Stage {
 
     /// What the server says to a whole request.
     pub(crate) fn http(&self, request: &str) -> Response {
-        http(self.address, request)
+        let mut raw = Raw(honest(self.address, self.greeting));
+        raw.send(request);
+        Response::read(&mut raw)
     }
+
+    /// Where connections over it are accepted.
+    pub(crate) fn port(&self, over: Over) -> SocketAddr {
+        match over {
+            Over::Tcp => self.address,
+            Over::Tls => self.tls_address,
+        }
+    }
+}
+
+/// A connection that begins as the server expects it.
+fn honest(address: SocketAddr, greeting: &[u8]) -> TcpStream {
+    let mut stream = connect(address, None);
+    stream.write_all(greeting).expect("the server takes it");
+    stream
 }
 
 /// What an attack comes over.
@@ -142,11 +167,11 @@ struct Witnesses {
 }
 
 impl Witnesses {
-    fn start(address: SocketAddr) -> Witnesses {
+    fn start(address: SocketAddr, greeting: &[u8]) -> Witnesses {
         let heard = Arc::new(AtomicU64::new(0));
         let is_over = Arc::new(AtomicBool::new(false));
-        let mut speaker = Client::connect(address, "/ws/witnesses?echo=off");
-        let mut listener = Client::connect(address, "/ws/witnesses?echo=off");
+        let witness = || Client::on(honest(address, greeting), "/ws/witnesses?echo=off", None);
+        let (mut speaker, mut listener) = (witness(), witness());
         let (heard_by, is_over_for) = (heard.clone(), is_over.clone());
         let thread = thread::spawn(move || {
             while !is_over_for.load(Ordering::Relaxed) {

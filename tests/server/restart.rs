@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// `fanwire` as systemd starts it with these sockets, by these names.
-fn passing(sockets: Vec<OwnedFd>, names: &str, arguments: &[&str]) -> Command {
+pub(crate) fn passing(sockets: Vec<OwnedFd>, names: &str, arguments: &[&str]) -> Command {
     let program = fanwire();
     let mut command = Command::new("sh");
     // The shell becomes the program, so that the number of its process is the program's.
@@ -99,7 +99,7 @@ fn a_socket_by_the_name_of_tls_speaks_tls() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_listening_tcp_socket_is_exit_code_2_and_a_message_with_the_fix() {
+fn a_descriptor_that_is_no_listening_socket_is_exit_code_2_and_a_message_with_the_fix() {
     let (socket, address) = listener();
     let connected = TcpStream::connect(address).expect("it listens");
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -108,7 +108,7 @@ fn a_descriptor_that_is_no_listening_tcp_socket_is_exit_code_2_and_a_message_wit
     for (what, descriptor) in [
         ("a connection", OwnedFd::from(connected)),
         ("UDP", udp.into()),
-        ("a Unix socket", unix.into()),
+        ("a connection of a Unix socket", unix.into()),
         ("a file", file.into()),
     ] {
         let (code, log) = run(&mut passing(vec![copy(&socket), descriptor], "", &[]));
