@@ -401,7 +401,7 @@ fn in_a_terminal_every_pasted_line_is_sent() {
 // ---- The server -----------------------------------------------------------------------------------------------------
 
 fn start(config: Config) -> Server {
-    Server::start(Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], workers: 2, ..config })
+    Server::start(Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], workers: 2, ..config })
         .unwrap()
 }
 

@@ -193,7 +193,7 @@ fn s5_5_3_a_pong_says_how_long_a_ping_took_if_nothing_came_in_between() {
         server.receive(frame);
         server.connection.rtt_ms()
     };
-    let (pong, message) = (masked(0x8a, b""), masked(0x82, b"hi"));
+    let (pong, message) = (masked(true, Opcode::Pong, b""), masked(true, Opcode::Binary, b"hi"));
     assert_eq!(answer_at(&mut server, 5, &pong), None, "it answers nothing");
     assert_eq!(expire(&mut server, 35), None);
     assert_eq!(server.take_out(), b"\x89\x00");
