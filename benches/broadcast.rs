@@ -24,7 +24,7 @@ const SUBSCRIBERS: usize = 100;
 const PAYLOAD_LEN: usize = 64;
 
 fn windows(criterion: &mut Criterion) {
-    let config = Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..Config::default() };
+    let config = Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], ..Config::default() };
     let server = Server::start(config).expect("a server starts on a free port");
     let mut clients: Vec<_> = (0..SUBSCRIBERS).map(|_| subscribe(server.addresses()[0])).collect();
 

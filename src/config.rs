@@ -1,11 +1,15 @@
 //! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
+mod changes;
 mod channel_rules;
+mod described;
 mod listen_address;
 mod slow_consumer;
 mod trusted_proxies;
 
+pub use changes::Reconfigured;
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
+pub use described::{ConfigSource, Described, Setting, Source};
 pub use listen_address::{ListenAddress, ListenAddressError};
 pub use slow_consumer::SlowConsumerPolicy;
 pub use trusted_proxies::TrustedProxies;
@@ -109,8 +113,12 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, naming the option and the fix.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
-        let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
+        self.check_addresses()?;
+        self.check_all_but_addresses()
+    }
+
+    /// Whether there is an address, and TLS where it is to be spoken.
+    fn check_addresses(&self) -> Result<(), ConfigError> {
         let is_passed = !self.passed.is_empty();
         let is_for_tls =
             if is_passed { self.passed.iter().any(|passed| passed.tls) } else { !self.listen_tls.is_empty() };
@@ -142,6 +150,13 @@ impl Config {
             let fix = "name the proxies with --trust-proxy, as --trust-proxy 10.0.0.0/8; nobody else can connect then";
             return Err(ConfigError::new("--proxy-protocol", "has nobody whose headers are believed", fix));
         }
+        Ok(())
+    }
+
+    /// The same for all that a server can be told that listens already.
+    pub(crate) fn check_all_but_addresses(&self) -> Result<(), ConfigError> {
+        let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
+        let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
             let fix = format!("give 1 to {}", limits::WORKERS_MAX);
             return Err(ConfigError::new("--workers", format!("is {}", self.workers), fix));
@@ -387,6 +402,27 @@ pub enum PayloadPolicy {
     Json,
     /// `{"username": string, "text": string}`, broadcast in that normal form.
     Chat,
+}
+
+impl PayloadPolicy {
+    /// Every policy there is.
+    pub const ALL: [PayloadPolicy; 3] = [PayloadPolicy::Any, PayloadPolicy::Json, PayloadPolicy::Chat];
+
+    /// What the policy is called in options.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PayloadPolicy::Any => "any",
+            PayloadPolicy::Json => "json",
+            PayloadPolicy::Chat => "chat",
+        }
+    }
+
+    /// What is called so in options.
+    #[must_use]
+    pub fn named(name: &str) -> Option<PayloadPolicy> {
+        PayloadPolicy::ALL.into_iter().find(|policy| policy.name() == name)
+    }
 }
 
 /// Which browsers may connect: what an `Origin` header may say (RFC 6455 §10.2). A client that sends none is not

@@ -238,9 +238,10 @@ pub const TLS_UNDIGESTED_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
 /// keys take 0.1 to 1 ms, in which nobody else is heard: a thousand clients that come at once are served over many turns.
 pub const TLS_FLIGHT_COST_BYTES: usize = 64 << 10;
 
-/// Milliseconds between looks at the files of certificate and key. They are read again when they have changed and then
+/// Milliseconds between looks at the files of certificate and key, and at those of the configuration. They are read again
+/// when they have changed and then
 /// stayed the same for one look more: whoever replaces both is not caught in between.
-pub const CERTIFICATE_LOOK_MS: u64 = 1_000;
+pub const FILES_LOOK_MS: u64 = 1_000;
 
 /// Seconds before its end from which on a certificate is warned about, at the start, at each reload, and daily.
 pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;

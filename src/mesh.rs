@@ -35,9 +35,9 @@ pub struct Mesh<W> {
     ahead: AtomicUsize,
     /// Clients of all shards, those at the door not counted.
     connections: AtomicUsize,
-    connections_max: usize,
-    /// What may be held and is, if it matters.
-    memory: Option<Budget>,
+    connections_max: AtomicUsize,
+    /// What may be held and is.
+    memory: Budget,
     /// The same by address, if that is limited.
     addresses: Addresses,
     /// Bytes in a mailbox from which on nobody reads sockets.
@@ -91,11 +91,11 @@ impl<W: Wake> Mesh<W> {
         };
         let mailboxes: Vec<Mailbox<W>> = wakers.into_iter().map(mailbox).collect();
         Mesh {
-            memory: (memory_bytes_max > 0).then(|| Budget::new(memory_bytes_max, mailboxes.len())),
+            memory: Budget::new(memory_bytes_max, mailboxes.len()),
             mailboxes,
             ahead: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
-            connections_max,
+            connections_max: AtomicUsize::new(connections_max),
             addresses: Addresses::default(),
             mailbox_bytes_mark: limits::MAILBOX_BYTES_MARK,
             answers: Answers(Box::new(drop)),
@@ -119,6 +119,22 @@ impl<W: Wake> Mesh<W> {
     #[must_use]
     pub fn with_connections_per_address_max(self, max: usize) -> Mesh<W> {
         Mesh { addresses: Addresses::new(max), ..self }
+    }
+
+    /// Other bounds from now on, as [`new`](Self::new) and
+    /// [`with_connections_per_address_max`](Self::with_connections_per_address_max) take them. Who is in stays, and counts;
+    /// but by its address only who came while those were limited.
+    pub fn reconfigure(
+        &self,
+        connections_max: usize,
+        memory_bytes_max: u64,
+        connections_per_address_max: usize,
+    ) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.memory.set_bytes_max(memory_bytes_max);
+        self.addresses.set_max(connections_per_address_max);
+        // Whoever found no room may find some.
+        self.wake_all();
     }
 
     /// How many shards there are.
@@ -201,7 +217,8 @@ impl<W: Wake> Mesh<W> {
         if !self.has_memory() {
             return Err(Full::Memory);
         }
-        let next = |count| (count < self.connections_max).then_some(count + 1);
+        let max = self.connections_max.load(Ordering::Relaxed);
+        let next = |count| (count < max).then_some(count + 1);
         let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         admitted.map(drop).map_err(|_| Full::Connections)
     }
@@ -218,29 +235,31 @@ impl<W: Wake> Mesh<W> {
 
     /// Whether a place is left.
     pub fn has_room(&self) -> bool {
-        self.connections() < self.connections_max && self.has_memory()
+        self.connections() < self.connections_max.load(Ordering::Relaxed) && self.has_memory()
     }
 
     /// Whether there is memory for somebody new.
     pub fn has_memory(&self) -> bool {
-        self.memory.as_ref().is_none_or(|memory| memory.has_room(self.bytes_on_the_way()))
+        self.memory.has_room(|| self.bytes_on_the_way())
     }
 
     /// A shard says what it holds. If that is too much in all, whoever holds most is woken.
     pub fn note_held(&self, shard: ShardId, held: Held) {
-        let Some(memory) = &self.memory else { return };
+        let memory = &self.memory;
         memory.note(shard, held);
+        if memory.excess(|| self.bytes_on_the_way()).is_none() {
+            return;
+        }
         let largest = memory.largest();
-        if largest != shard && memory.excess(self.bytes_on_the_way()).is_some() {
+        if largest != shard {
             self.mailboxes[usize::from(largest.0)].wake();
         }
     }
 
     /// Bytes that a shard has to let go, because all of them hold too much and it holds most.
     pub fn excess(&self, shard: ShardId) -> Option<u64> {
-        let memory = self.memory.as_ref()?;
-        let excess = memory.excess(self.bytes_on_the_way())?;
-        (memory.largest() == shard).then_some(excess)
+        let excess = self.memory.excess(|| self.bytes_on_the_way())?;
+        (self.memory.largest() == shard).then_some(excess)
     }
 
     /// Bytes in all mailboxes.
@@ -250,7 +269,7 @@ impl<W: Wake> Mesh<W> {
 
     /// How many connections an address may have; 0 is any number, and then nobody counts.
     pub fn connections_per_address_max(&self) -> usize {
-        self.addresses.max
+        self.addresses.max()
     }
 
     /// Takes a place among those of an address, if there is one. Only if they are limited.

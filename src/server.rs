@@ -16,10 +16,15 @@
 
 mod ending;
 mod notifier;
+mod reloading;
 mod renewal;
 mod watchdog;
+mod watching;
 
-use crate::config::{ChannelRules, Config, ConfigError, ListenAddress, Rate, Rates};
+use crate::config::{
+    ChannelRules, Config, ConfigError, ConfigSource, Described, ListenAddress, Rate, Rates, Reconfigured,
+    Setting,
+};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -32,6 +37,7 @@ use crate::worker::{Common, Listener, Worker};
 use ending::Ending;
 use mio::Waker;
 use notifier::Notifier;
+use reloading::Reloading;
 use renewal::Renewal;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -39,6 +45,7 @@ use signal_hook::iterator::Signals;
 use std::env;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +61,7 @@ pub struct Server {
     tls: Listens,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
+    reloading: Reloading,
     ending: Ending,
     mesh: Arc<Mesh<Waker>>,
     counters: Vec<Arc<Counters>>,
@@ -130,16 +138,45 @@ impl Server {
     ///
     /// # Errors
     /// If the configuration cannot be used, or the system refuses sockets or threads.
-    pub fn start(mut config: Config) -> Result<Server, ServerError> {
+    pub fn start(config: Config) -> Result<Server, ServerError> {
+        Server::start_described(config.into(), None)
+    }
+
+    /// The same with a configuration that can be read again: it is when [`reload`](Self::reload) says so, and when one of
+    /// its files changes.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start), and if there is no configuration at its source.
+    pub fn start_from(source: ConfigSource) -> Result<Server, ServerError> {
+        Server::start_described(source()?, Some(source))
+    }
+
+    /// Checks a configuration as a start would, and reads the files that it names, without listening.
+    ///
+    /// # Errors
+    /// If a server could not start with it, as far as that can be known.
+    pub fn check(config: &Config) -> Result<(), ServerError> {
+        config.check()?;
+        if let Some(files) = config.tls.clone() {
+            Arc::new(Certificates::read(files)?).server_config().map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn start_described(
+        mut described: Described,
+        source: Option<ConfigSource>,
+    ) -> Result<Server, ServerError> {
+        let config = &mut described.config;
         config.check()?;
         let certificates = config.tls.clone().map(Certificates::read).transpose()?.map(Arc::new);
         let tls = match &certificates {
             Some(certificates) => Some(certificates.server_config().map_err(io::Error::other)?),
             None => None,
         };
-        let listeners = listen(&config)?;
+        let listeners = listen(config)?;
         // Nobody holds a socket open for longer than the workers listen.
-        config.passed.clear();
+        let is_passed = !mem::take(&mut config.passed).is_empty();
         let (plain, tls_listens) = (Listens::of(&listeners[0], false)?, Listens::of(&listeners[0], true)?);
         let common = Common {
             started: Instant::now(),
@@ -166,9 +203,11 @@ impl Server {
         let mesh = Mesh::new(wakers, config.connections_max, config.memory_bytes_max)
             .with_connections_per_address_max(config.connections_per_address_max);
         let mesh = Arc::new(mesh);
-        let ending = Ending::new(mesh.clone(), &config);
+        let ending = Ending::new(mesh.clone(), config);
         let (sender, notices) = mpsc::channel();
-        let (shards, seed, config) = (workers.len(), seed()?, Arc::new(config));
+        let (shards, seed) = (workers.len(), seed()?);
+        let reloading = Reloading::start(mesh.clone(), ending.clone(), described, is_passed, source)?;
+        let config = reloading.config();
         let mut threads = Vec::new();
         for (number, worker) in workers.into_iter().enumerate() {
             let id = ShardId(number as u16);
@@ -181,7 +220,18 @@ impl Server {
         let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
         let impatience = sender;
-        Ok(Server { plain, tls: tls_listens, renewal, ending, mesh, counters, threads, impatience, notices })
+        Ok(Server {
+            plain,
+            tls: tls_listens,
+            renewal,
+            reloading,
+            ending,
+            mesh,
+            counters,
+            threads,
+            impatience,
+            notices,
+        })
     }
 
     /// The addresses of TCP that the server listens on in plaintext, in the order of the configuration, with their real
@@ -218,6 +268,40 @@ impl Server {
         }
     }
 
+    /// Has the server run with another configuration, as far as that can change while it runs: all of it at once or, if it
+    /// cannot be used, nothing. The answer says what has changed and what would need a restart. It does not wait until the
+    /// workers have taken note, which they do in their next turn.
+    ///
+    /// Connections that are open keep the limits that they came with ([`Limits`](crate::limits::Limits)), their rates and
+    /// their compression, and nobody is closed for it: neither who would not be let in any more, nor who is one too many.
+    /// All else holds for them too: what may be published in their channels and by whom, what becomes of them if they are
+    /// slow, and how the server ends.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used.
+    pub fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
+        self.reloading.reconfigure(config)
+    }
+
+    /// Reads the configuration again where it came from ([`start_from`](Self::start_from)), and has the server run with it
+    /// as [`reconfigure`](Self::reconfigure) does. A server that was started without a source stays as it is.
+    ///
+    /// # Errors
+    /// If the new configuration cannot be used.
+    pub fn reload(&self) -> Result<Reconfigured, ConfigError> {
+        self.reloading.reload("told to read the configuration again")
+    }
+
+    /// What the server runs with.
+    pub fn config(&self) -> Arc<Config> {
+        self.reloading.config()
+    }
+
+    /// The same option by option, with the place where each value came from, as far as its source has told.
+    pub fn settings(&self) -> Vec<Setting> {
+        self.reloading.settings()
+    }
+
     /// What has been counted so far, over all workers.
     pub fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().map(Arc::as_ref))
@@ -248,7 +332,8 @@ impl Server {
         Watchdog { mesh, counters, threads, notifier }.start(patience)
     }
 
-    /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the wait for it. SIGHUP has certificate and key read again.
+    /// Serves until SIGTERM or SIGINT, which start a drain; a second one ends the wait for it. SIGHUP has certificate
+    /// and key read again.
     ///
     /// A service manager that asks for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told that the server is ready, reloads,
     /// stops, and as long as every worker goes round its loop that it is alive.
@@ -256,10 +341,23 @@ impl Server {
     /// # Errors
     /// As for [`start`](Server::start) and [`wait`](Server::wait).
     pub fn run(config: Config) -> Result<Totals, ServerError> {
+        Server::run_described(config.into(), None)
+    }
+
+    /// The same with a configuration that can be read again: on SIGHUP it is, before the certificate, and also when one of
+    /// its files changes. What comes of it is logged.
+    ///
+    /// # Errors
+    /// As for [`start_from`](Self::start_from) and [`wait`](Self::wait).
+    pub fn run_from(source: ConfigSource) -> Result<Totals, ServerError> {
+        Server::run_described(source()?, Some(source))
+    }
+
+    fn run_described(described: Described, source: Option<ConfigSource>) -> Result<Totals, ServerError> {
         // Before the first thread: a signal that comes during the start is not lost.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        let greeting = Greeting::of(&config);
-        let server = Server::start(config)?;
+        let greeting = Greeting::of(&described.config);
+        let server = Server::start_described(described, source)?;
         greeting.log(&server);
         let notifier = Notifier::new(env::var_os("NOTIFY_SOCKET"));
         server.watch(&notifier)?;
@@ -271,6 +369,7 @@ impl Server {
         };
         ready(&notifier, &server.ending);
         let (ending, renewal) = (server.ending.clone(), server.renewal.clone());
+        let reloading = server.reloading.clone();
         let impatience = server.impatience.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
@@ -278,11 +377,12 @@ impl Server {
                     if ending.seconds().is_none() {
                         notifier.tell_of_reload();
                     }
+                    // What comes of it is in the log.
+                    let _ = reloading.reload("SIGHUP");
                     if let Some(renewal) = &renewal {
                         let (notifier, ending) = (notifier.clone(), ending.clone());
                         renewal.reload(move || ready(&notifier, &ending));
                     } else {
-                        tracing::info!("SIGHUP: there is no certificate to be read again");
                         ready(&notifier, &ending);
                     }
                     continue;

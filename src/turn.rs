@@ -9,6 +9,7 @@
 mod forwarded;
 mod peers;
 
+use crate::config::Config;
 use crate::hub::{ClientKey, Origin};
 use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
@@ -80,6 +81,9 @@ pub trait Sockets {
 
     /// Closes a client's socket; its key means nothing from now on.
     fn close(&mut self, client: ClientKey);
+
+    /// Other limits hold from now on, if they are any of its business.
+    fn reconfigure(&mut self, _config: &Config) {}
 }
 
 /// What a read has come to.
@@ -457,6 +461,10 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 Order::Drain { spread_ms } => ordered_spread_ms = Some(spread_ms),
                 Order::Check => self.shard.counters().checks_answered.add(1),
                 Order::Ask(ticket, question) => self.shard.ask(ticket, question, self.now),
+                Order::Reconfigure(config) => {
+                    self.sockets.reconfigure(&config);
+                    self.shard.reconfigure(config);
+                }
             }
         }
         if let Some(spread_ms) = ordered_spread_ms {

@@ -1,7 +1,7 @@
 //! A worker: one thread with one shard, its sockets on mio, the only clock and the only system calls of the data
 //! plane.
 
-use crate::config::TrustedProxies;
+use crate::config::{Config, TrustedProxies};
 use crate::hub::{ClientKey, Origin, ShardId};
 use crate::limits;
 use crate::mesh::{Mesh, Wake};
@@ -386,5 +386,10 @@ impl Sockets for Worker {
             let name = Origin { shard: self.id, client };
             tracing::debug!(client = %name, reason, "no PROXY header that is believed");
         }
+    }
+
+    fn reconfigure(&mut self, config: &Config) {
+        self.common.handshake_timeout_ms = config.limits.handshake_timeout_ms;
+        self.common.trusted_proxies = Arc::new(config.trusted_proxies.clone());
     }
 }

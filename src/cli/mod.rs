@@ -4,19 +4,24 @@ mod address;
 mod allocator;
 mod bench;
 mod chat;
+mod check;
 mod closure;
 mod descriptors;
 mod escape;
+mod file;
 mod log;
 mod memory;
 mod passed;
 mod seconds;
 mod serve;
+mod sources;
 
 use bench::BenchArguments;
 use chat::ChatArguments;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serve::ServeArguments;
+use sources::Sources;
+use std::env;
 use std::process::ExitCode;
 
 /// A WebSocket broadcast server: what one client says, everyone in its channel hears, in one order.
@@ -33,6 +38,8 @@ struct Program {
 enum Command {
     /// Run the server (also what `fanwire` alone does)
     Serve(ServeArguments),
+    /// Check the options of `serve`, and print what comes of flags, environment and file, as a file
+    Check(ServeArguments),
     /// Talk in a channel from the terminal
     Chat(ChatArguments),
     /// Measure how much a server carries
@@ -42,12 +49,21 @@ enum Command {
 /// An option cannot be used as given.
 const EXIT_USAGE: u8 = 2;
 
+/// The whole program's arguments.
+pub(crate) fn command() -> clap::Command {
+    sources::with_switches(Program::command())
+}
+
 /// Runs the program. Exit codes: 0 done, 1 failed, 2 an option cannot be used as given.
 pub(crate) fn run() -> ExitCode {
-    let Program { command, serve } = Program::parse();
+    let sources = Sources::new(env::args_os().collect());
+    let matches = command().get_matches();
+    let Program { command, serve } =
+        Program::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut self::command()).exit());
     match command {
-        None => serve::run(serve),
-        Some(Command::Serve(arguments)) => serve::run(arguments),
+        None => serve::run(sources, &serve),
+        Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
+        Some(Command::Check(_)) => check::run(&sources),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
     }
@@ -56,11 +72,10 @@ pub(crate) fn run() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
-        Program::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

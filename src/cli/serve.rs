@@ -2,13 +2,16 @@
 //! stands with what it says of itself.)
 
 use super::descriptors::{self, Descriptors};
+use super::file::File;
 use super::log::{self, LogFormat};
+use super::sources::{Given, Sources, locate};
 use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    ChannelRules, Config, ConfigError, DeflateConfig, DrainConfig, Goodbye, ListenAddress, OriginPolicy,
-    PassedListener, PayloadPolicy, Rate, Rates, TlsFiles, TrustedProxies,
+    ChannelRules, Config, ConfigError, ConfigSource, DeflateConfig, Described, DrainConfig, Goodbye,
+    ListenAddress, OriginPolicy, PassedListener, PayloadPolicy, Rate, Rates, Setting, Source, TlsFiles,
+    TrustedProxies,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
@@ -16,11 +19,16 @@ use fanwire::server::{Server, ServerError};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{panic, thread};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{mem, panic, thread};
 
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
+    /// TOML file with options, by their long names, and sections for channels; flags and variables win over it. It is read
+    /// again on SIGHUP and when it changes
+    #[arg(long, value_name = "FILE", env = "FANWIRE_CONFIG")]
+    config: Option<PathBuf>,
     /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too; or a Unix socket, as
     /// unix:/run/fanwire.sock
     /// [default: 127.0.0.1:8080, or none if --listen-tls is given]
@@ -173,14 +181,16 @@ enum OnOff {
     Off,
 }
 
-/// Serves until it is told to end.
-pub(crate) fn run(arguments: ServeArguments) -> ExitCode {
+/// Serves until it is told to end. `arguments` are those of the command line and the environment.
+pub(crate) fn run(sources: Sources, arguments: &ServeArguments) -> ExitCode {
     allocator::give_memory_back();
-    let _log = log::start(arguments.log_format, arguments.verbose);
+    let given = sources.read();
+    let told = given.as_ref().map_or(arguments, |given| &given.arguments);
+    let _log = log::start(told.log_format, told.verbose);
     // A panic is told as all else is: in the log's format, and without waiting for whoever reads it.
     panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    let config = passed::take().and_then(|passed| config(arguments, passed));
-    let result = config.map_err(ServerError::Config).and_then(Server::run);
+    let source = given.and_then(|_| Ok(source(sources, passed::take()?)));
+    let result = source.map_err(ServerError::Config).and_then(Server::run_from);
     match result {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -199,14 +209,82 @@ fn exit_code(error: &ServerError) -> u8 {
     }
 }
 
-fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Config, ConfigError> {
+/// Where the configuration comes from, now and when it is to be read again. Only the first one has the sockets that were
+/// `passed`: nobody holds them for longer than it takes to listen.
+fn source(sources: Sources, passed: Vec<PassedListener>) -> ConfigSource {
+    let Descriptors { before, now } = descriptors::raise_limit();
+    tracing::info!("open files: {now} (was {before})");
+    let (descriptors, is_passed) = (usize::try_from(now).unwrap_or(usize::MAX), !passed.is_empty());
+    let passed = Mutex::new(passed);
+    Arc::new(move || {
+        let passed = mem::take(&mut *passed.lock().unwrap_or_else(PoisonError::into_inner));
+        let described = described(sources.read()?, passed, descriptors)?;
+        if !is_passed {
+            described.config.check().map_err(|error| locate(&described.settings, error))?;
+        }
+        Ok(described)
+    })
+}
+
+/// What a server would be told that no sockets are passed to.
+///
+/// # Errors
+/// If it could not be used.
+pub(crate) fn describe(sources: &Sources) -> Result<Described, ServerError> {
+    let descriptors = usize::try_from(descriptors::raise_limit().now).unwrap_or(usize::MAX);
+    let described = described(sources.read()?, Vec::new(), descriptors)?;
+    described.config.check().map_err(|error| locate(&described.settings, error))?;
+    Ok(described)
+}
+
+/// The configuration that was given, and what is to be known about it.
+fn described(
+    given: Given,
+    passed: Vec<PassedListener>,
+    descriptors: usize,
+) -> Result<Described, ConfigError> {
+    let Given { arguments, mut settings, file, files } = given;
+    let rules = channel_rules(&arguments.slow_consumer, file.as_ref(), &mut settings)?;
+    let config = config(arguments, rules, passed, descriptors).map_err(|error| locate(&settings, error))?;
+    for (option, value) in computed(&config) {
+        let unsaid = |setting: &&mut Setting| {
+            setting.channel.is_none() && setting.option == option && setting.value.is_none()
+        };
+        if let Some(setting) = settings.iter_mut().find(unsaid) {
+            (setting.value, setting.source) = (Some(value), Source::Computed);
+        }
+    }
+    Ok(Described { config, settings, files })
+}
+
+/// Values of options whose defaults are not fixed.
+fn computed(config: &Config) -> Vec<(&'static str, String)> {
+    let addresses = config.listen.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>();
+    let bursts = [("message-burst", config.rates.messages), ("byte-burst", config.rates.bytes)];
+    let bursts = bursts.into_iter().filter_map(|(option, rate)| Some((option, rate?.burst.to_string())));
+    let listen = (!addresses.is_empty()).then(|| ("listen", format!("[{}]", addresses.join(", "))));
+    [
+        ("workers", config.workers.to_string()),
+        ("max-connections", config.connections_max.to_string()),
+        ("outbox-limit", config.limits.outbox_bytes_max.to_string()),
+        ("memory-budget", config.memory_bytes_max.to_string()),
+    ]
+    .into_iter()
+    .chain(listen)
+    .chain(bursts)
+    .collect()
+}
+/// The options as a server takes them.
+fn config(
+    arguments: ServeArguments,
+    channels: ChannelRules,
+    passed: Vec<PassedListener>,
+    descriptors: usize,
+) -> Result<Config, ConfigError> {
     let workers = match arguments.workers {
         Some(workers) => workers,
         None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
     };
-    let Descriptors { before, now } = descriptors::raise_limit();
-    tracing::info!("open files: {now} (was {before})");
-    let descriptors = usize::try_from(now).unwrap_or(usize::MAX);
     let connections_possible = connections_possible(descriptors, workers);
     let connections_max = arguments.max_connections.unwrap_or(connections_possible.max(1));
     if connections_max > connections_possible {
@@ -230,7 +308,7 @@ fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Conf
         tracing::warn!("sockets were passed (LISTEN_FDS): --listen and --listen-tls are not used");
     }
     let listen = if is_told_where { arguments.listen } else { Config::default().listen };
-    let config = Config {
+    Ok(Config {
         listen,
         listen_tls: arguments.listen_tls,
         unix_mode: arguments.unix_mode,
@@ -272,7 +350,7 @@ fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Conf
             level: arguments.deflate_level,
             client_context_takeover: arguments.deflate_context_takeover,
         },
-        channels: channel_rules(&arguments.slow_consumer)?,
+        channels,
         drain: DrainConfig {
             delay_ms: arguments.drain_delay,
             spread_ms_max: arguments.drain_seconds,
@@ -281,9 +359,7 @@ fn config(arguments: ServeArguments, passed: Vec<PassedListener>) -> Result<Conf
                 DrainCode::ServiceRestart => Goodbye::ServiceRestart,
             },
         },
-    };
-    config.check()?;
-    Ok(config)
+    })
 }
 
 /// The memory budget of who gives none: what the system says, but never so little that it would be refused;
@@ -325,20 +401,41 @@ fn rate(
     }
 }
 
-/// The policies for slow consumers, of channels that can be.
-fn channel_rules(given: &[String]) -> Result<ChannelRules, ConfigError> {
+/// What is said of channels, by `--slow-consumer` and by the file's sections. Of two that say the same of one pattern, a
+/// flag or the environment wins over the file, whose setting is taken out of `settings` then.
+fn channel_rules(
+    slow_consumers: &[String],
+    file: Option<&File>,
+    settings: &mut Vec<Setting>,
+) -> Result<ChannelRules, ConfigError> {
     let mut rules = ChannelRules::default();
-    let mut given = given.iter().flat_map(|rules| rules.split_whitespace());
-    given.try_for_each(|rule| rules.parse_slow_consumer(rule))?;
+    let mut given = slow_consumers.iter().flat_map(|rules| rules.split_whitespace());
+    given.try_for_each(|rule| rules.parse_slow_consumer(rule)).map_err(|error| locate(settings, error))?;
     for text in rules.iter().map(|(pattern, _)| pattern.text()).filter(|text| !text.is_empty()) {
         if let Err(error) = ChannelName::new(text) {
+            let problem = format!("{text:?} matches no channel ({error})");
             let fix = "give the name of a channel, or its beginning and *";
-            return Err(ConfigError::new(
-                "--slow-consumer",
-                format!("{text:?} matches no channel ({error})"),
-                fix,
-            ));
+            return Err(locate(settings, ConfigError::new("--slow-consumer", problem, fix)));
         }
+    }
+    let Some(file) = file else { return Ok(rules) };
+    let are_both_in_file = settings.iter().any(|setting| {
+        setting.option == "slow-consumer"
+            && setting.channel.is_none()
+            && matches!(setting.source, Source::File(..))
+    });
+    for section in &file.sections {
+        let mut said = section.settings;
+        let is_overridden =
+            rules.iter().any(|(pattern, rule)| *pattern == section.pattern && rule.slow_consumers.is_some());
+        if is_overridden && said.slow_consumers.is_some() && !are_both_in_file {
+            said.slow_consumers = None;
+            let pattern = section.pattern.to_string();
+            settings.retain(|setting| {
+                setting.channel.as_ref() != Some(&pattern) || setting.option != "slow-consumer"
+            });
+        }
+        rules.add("--config", section.pattern.clone(), said).map_err(|error| file.blame(section, error))?;
     }
     Ok(rules)
 }
@@ -399,7 +496,11 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         let arguments = ["fanwire"].iter().chain(arguments);
         let program = Program::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        config(program.arguments, Vec::new()).map_err(|error| error.to_string())
+        let given =
+            Given { arguments: program.arguments, settings: Vec::new(), file: None, files: Vec::new() };
+        let described = described(given, Vec::new(), 1024).map_err(|error| error.to_string())?;
+        described.config.check().map_err(|error| error.to_string())?;
+        Ok(described.config)
     }
 
     #[test]

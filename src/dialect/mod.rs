@@ -20,21 +20,33 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Reads one message, under `policy` if it is to be published. `scratch` is where an answer is written that is not
+    /// Reads one message, on these `terms` if it is to be published. `scratch` is where an answer is written that is not
     /// the message itself; what was in it is gone.
     #[inline]
     pub(crate) fn read<'m>(
         self,
-        policy: PayloadPolicy,
+        terms: Terms,
         kind: Kind,
         payload: &'m [u8],
         scratch: &'m mut Vec<u8>,
     ) -> Command<'m> {
         match self {
-            Dialect::Relay => relay::read(policy, kind, payload, scratch),
+            Dialect::Relay => match terms {
+                Terms::Publish(policy) => relay::read(policy, kind, payload, scratch),
+                Terms::Refuse(reason) => relay::reject(reason, scratch),
+            },
             Dialect::Echo => echo::read(kind, payload),
         }
     }
+}
+
+/// What is taken of a client's publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Terms {
+    /// What this policy allows.
+    Publish(PayloadPolicy),
+    /// Nothing, for this reason.
+    Refuse(&'static str),
 }
 
 /// What a client's message asks for.

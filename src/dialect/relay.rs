@@ -40,7 +40,8 @@ pub(crate) fn read<'m>(
     }
 }
 
-fn reject<'m>(reason: &str, scratch: &'m mut Vec<u8>) -> Command<'m> {
+/// The message is not accepted, whatever it says.
+pub(super) fn reject<'m>(reason: &str, scratch: &'m mut Vec<u8>) -> Command<'m> {
     scratch.clear();
     scratch.extend_from_slice(b"{\"error\":");
     write_string(reason, scratch);

@@ -13,7 +13,7 @@ use super::home::{HomeKey, Homes, Listener};
 use super::log::{FrameRest, Log, LogPosition, Loss};
 use super::subscriptions::{Channel, Membership, Subscriptions};
 use super::{ClientKey, Mark, Origin, Position, Rendering, Segment, ShardId};
-use crate::config::SlowConsumerPolicy;
+use crate::config::ChannelSettings;
 use crate::limits::{CHUNK_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_COPY_BYTES_MAX};
 
 /// A log agrees with one big vector in which every cursor is a number, whatever is joined, left, appended, advanced
@@ -602,7 +602,7 @@ impl SubscriptionsAndModel {
         let found = self.subscriptions.find(&name, Rendering::Relay);
         assert_eq!(found, self.channels.get(&channel).map(|model| model.local), "found if it is open");
         let local = found.unwrap_or_else(|| {
-            let local = self.subscriptions.open(&name, Rendering::Relay, HERE, SlowConsumerPolicy::default());
+            let local = self.subscriptions.open(&name, Rendering::Relay, HERE, ChannelSettings::default());
             let nonce = self.subscriptions.get(local).unwrap().nonce();
             self.channels.insert(channel, ModelLap { local, nonce, waiting: BTreeSet::new() });
             local

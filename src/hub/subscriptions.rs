@@ -5,7 +5,7 @@
 //! the present lap over its subscribers has come; who is written when is the shard's business.
 
 use super::{ChannelName, ClientKey, HashSeed, HomeKey, Log, LogPosition, Rendering, Segment, ShardId};
-use crate::config::SlowConsumerPolicy;
+use crate::config::{ChannelRules, ChannelSettings};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
@@ -60,8 +60,8 @@ pub(crate) struct Channel {
     pub(crate) interest: Interest,
     /// Its ready-made frames.
     pub(crate) log: Log,
-    /// What becomes of subscribers that are too slow.
-    pub(crate) slow_consumers: SlowConsumerPolicy,
+    /// What the operator says of it, looked up by its name once.
+    pub(crate) settings: ChannelSettings,
     /// It stands in the shard's queue of channels with a lap going on.
     pub(crate) listed: bool,
     /// It is counted among the channels whose log is ahead of their lap.
@@ -101,7 +101,7 @@ impl Channel {
         name: ChannelName,
         rendering: Rendering,
         home_shard: ShardId,
-        slow_consumers: SlowConsumerPolicy,
+        settings: ChannelSettings,
         nonce: u32,
     ) -> Channel {
         Channel {
@@ -110,7 +110,7 @@ impl Channel {
             home_shard,
             interest: Interest::Awaited(Vec::new()),
             log: Log::new(),
-            slow_consumers,
+            settings,
             listed: false,
             counted_ahead: false,
             nonce,
@@ -268,9 +268,9 @@ impl Subscriptions {
         name: &ChannelName,
         rendering: Rendering,
         home_shard: ShardId,
-        slow_consumers: SlowConsumerPolicy,
+        settings: ChannelSettings,
     ) -> u32 {
-        let channel = Channel::new(name.clone(), rendering, home_shard, slow_consumers, self.next_nonce);
+        let channel = Channel::new(name.clone(), rendering, home_shard, settings, self.next_nonce);
         self.next_nonce = self.next_nonce.wrapping_add(1);
         let local = if let Some(local) = self.vacant.pop() {
             self.channels[local as usize] = Some(channel);
@@ -321,6 +321,13 @@ impl Subscriptions {
             .filter_map(|(local, channel)| Some((local as u32, channel.as_ref()?)))
     }
 
+    /// Looks up anew what the operator says of every open channel.
+    pub(crate) fn resettle(&mut self, rules: &ChannelRules) {
+        for channel in self.channels.iter_mut().flatten() {
+            channel.settings = rules.settings_for(channel.name.as_str());
+        }
+    }
+
     /// Checks what the fields promise; for tests.
     ///
     /// # Panics
@@ -354,7 +361,7 @@ mod tests {
     #[test]
     fn a_log_is_ahead_by_what_came_since_the_revolution_before_the_one_that_goes_on() {
         let name = ChannelName::new("room").unwrap();
-        let mut channel = Channel::new(name, Rendering::Relay, HERE, SlowConsumerPolicy::default(), 0);
+        let mut channel = Channel::new(name, Rendering::Relay, HERE, ChannelSettings::default(), 0);
         for index in 0..3 {
             channel.join(ClientKey { index, generation: 0 });
         }
@@ -376,7 +383,7 @@ mod tests {
     #[test]
     fn who_waits_for_the_lap_waits_since_the_oldest_publication_that_it_lacks() {
         let name = ChannelName::new("room").unwrap();
-        let mut channel = Channel::new(name, Rendering::Relay, HERE, SlowConsumerPolicy::default(), 0);
+        let mut channel = Channel::new(name, Rendering::Relay, HERE, ChannelSettings::default(), 0);
         for index in 0..2 {
             channel.join(ClientKey { index, generation: 0 });
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What counts as one address: of IPv4 all of it, of IPv6 the first 64 bits, which is what one customer of a provider
@@ -38,22 +39,32 @@ impl fmt::Display for Address {
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     /// Connections that an address may have; 0 is any number, of which no count is kept.
-    pub max: usize,
-    /// Invariant: 1 to `max` each. Who has none has no entry.
+    max: AtomicUsize,
+    /// Invariant: at least 1 each. Who has none has no entry.
     counts: Mutex<HashMap<Address, usize>>,
 }
 
 impl Addresses {
     /// Nobody yet.
     pub(super) fn new(max: usize) -> Addresses {
-        Addresses { max, counts: Mutex::default() }
+        Addresses { max: AtomicUsize::new(max), counts: Mutex::default() }
+    }
+
+    /// Connections that an address may have; 0 is any number.
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// So many from now on. Who has more keeps them.
+    pub(super) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// One more connection of `address`, if it may have one.
     pub(super) fn admit(&self, address: Address) -> bool {
         let mut counts = self.lock();
         let count = counts.get(&address).copied().unwrap_or(0);
-        let may = count < self.max;
+        let may = count < self.max();
         if may {
             counts.insert(address, count + 1);
         }

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The memory of all shards.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes that may be held.
-    bytes_max: u64,
+    /// Bytes that may be held; 0 is any number.
+    bytes_max: AtomicU64,
     shards: Vec<Share>,
 }
 
@@ -28,7 +28,20 @@ struct Share {
 
 impl Budget {
     pub(super) fn new(bytes_max: u64, shards: usize) -> Budget {
-        Budget { bytes_max, shards: (0..shards).map(|_| Share::default()).collect() }
+        Budget {
+            bytes_max: AtomicU64::new(bytes_max),
+            shards: (0..shards).map(|_| Share::default()).collect(),
+        }
+    }
+
+    /// So many bytes from now on.
+    pub(super) fn set_bytes_max(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    /// Bytes that may be held, if there is a bound.
+    fn bytes_max(&self) -> Option<u64> {
+        Some(self.bytes_max.load(Ordering::Relaxed)).filter(|max| *max > 0)
     }
 
     pub(super) fn note(&self, shard: ShardId, held: Held) {
@@ -37,16 +50,18 @@ impl Budget {
         queued_bytes.store(held.queued_bytes, Ordering::Relaxed);
     }
 
-    /// Whether there is memory for somebody new. `on_the_way` is what mailboxes hold.
-    pub(super) fn has_room(&self, on_the_way: u64) -> bool {
-        self.held(on_the_way) <= self.bytes_max - self.bytes_max / limits::MEMORY_FOR_THOSE_IN_SHARE
+    /// Whether there is memory for somebody new. `on_the_way` says what mailboxes hold.
+    pub(super) fn has_room(&self, on_the_way: impl FnOnce() -> u64) -> bool {
+        self.bytes_max()
+            .is_none_or(|max| self.held(on_the_way()) <= max - max / limits::MEMORY_FOR_THOSE_IN_SHARE)
     }
 
     /// Bytes that have to go, if more is held than may be.
-    pub(super) fn excess(&self, on_the_way: u64) -> Option<u64> {
-        let held = self.held(on_the_way);
-        let relieved = self.bytes_max - self.bytes_max / limits::MEMORY_RELIEF_SHARE;
-        (held > self.bytes_max).then(|| held - relieved)
+    pub(super) fn excess(&self, on_the_way: impl FnOnce() -> u64) -> Option<u64> {
+        let max = self.bytes_max()?;
+        let held = self.held(on_the_way());
+        let relieved = max - max / limits::MEMORY_RELIEF_SHARE;
+        (held > max).then(|| held - relieved)
     }
 
     /// The shard with the most that can be let go.
@@ -75,16 +90,16 @@ mod tests {
 
     #[test]
     fn nobody_new_is_let_in_above_four_fifths() {
-        assert!(budget(1000, [400, 400]).has_room(0));
-        assert!(!budget(1000, [400, 400]).has_room(1), "what is in mailboxes counts");
-        assert!(!budget(1000, [401, 400]).has_room(0));
+        assert!(budget(1000, [400, 400]).has_room(|| 0));
+        assert!(!budget(1000, [400, 400]).has_room(|| 1), "what is in mailboxes counts");
+        assert!(!budget(1000, [401, 400]).has_room(|| 0));
     }
 
     #[test]
     fn above_the_budget_what_is_held_goes_down_to_seven_eighths() {
-        assert_eq!(budget(800, [400, 400]).excess(0), None);
-        assert_eq!(budget(800, [401, 400]).excess(0), Some(101));
-        assert_eq!(budget(800, [0, 0]).excess(801), Some(101));
+        assert_eq!(budget(800, [400, 400]).excess(|| 0), None);
+        assert_eq!(budget(800, [401, 400]).excess(|| 0), Some(101));
+        assert_eq!(budget(800, [0, 0]).excess(|| 801), Some(101));
     }
 
     #[test]

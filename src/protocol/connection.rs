@@ -311,6 +311,13 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Other limits from now on. While a message is coming in, it is bound by what they say of what is still to come.
+    pub(crate) fn limit(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
+    }
+}
+
 // ---- Inputs ---------------------------------------------------------------------------------------------------------
 
 impl Connection {

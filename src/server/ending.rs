@@ -6,7 +6,7 @@ use crate::limits;
 use crate::mesh::Mesh;
 use crate::shard::mail::Order;
 use mio::Waker;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,36 @@ const ONE_SIGNAL: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
     mesh: Arc<Mesh<Waker>>,
-    config: DrainConfig,
-    close_timeout_ms: u32,
+    told: Arc<Mutex<Told>>,
     begun: Arc<OnceLock<Instant>>,
+}
+
+/// What the operator wants of it.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    drain: DrainConfig,
+    close_timeout_ms: u32,
+}
+
+impl Told {
+    fn of(config: &Config) -> Told {
+        Told { drain: config.drain, close_timeout_ms: config.limits.close_timeout_ms }
+    }
 }
 
 impl Ending {
     /// The end of the shards of `mesh`.
     pub(super) fn new(mesh: Arc<Mesh<Waker>>, config: &Config) -> Ending {
-        let close_timeout_ms = config.limits.close_timeout_ms;
-        Ending { mesh, config: config.drain, close_timeout_ms, begun: Arc::default() }
+        Ending { mesh, told: Arc::new(Mutex::new(Told::of(config))), begun: Arc::default() }
+    }
+
+    /// It is to go as `config` says, as far as it has not begun.
+    pub(super) fn reconfigure(&self, config: &Config) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::of(config);
+    }
+
+    fn told(&self) -> Told {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins it, because of `why`, and does not wait for it; whether it had not begun before.
@@ -35,7 +55,7 @@ impl Ending {
             return false;
         }
         self.order(&Order::Announce);
-        let delay_ms = self.config.delay_ms;
+        let delay_ms = self.told().drain.delay_ms;
         if delay_ms == 0 {
             self.drain(why);
             return true;
@@ -65,16 +85,17 @@ impl Ending {
 
     /// The longest that it takes from its beginning, if every client is as slow as it may be, with some time to spare.
     pub(super) fn longest(&self) -> Duration {
-        let DrainConfig { delay_ms, spread_ms_max, .. } = self.config;
-        let in_turn_ms = [delay_ms, spread_ms_max, self.close_timeout_ms, self.close_timeout_ms];
+        let Told { drain: DrainConfig { delay_ms, spread_ms_max, .. }, close_timeout_ms } = self.told();
+        let in_turn_ms = [delay_ms, spread_ms_max, close_timeout_ms, close_timeout_ms];
         Duration::from_millis(in_turn_ms.into_iter().map(u64::from).sum())
     }
 
     /// Has the workers close their listeners, deliver, and say goodbye.
     fn drain(&self, why: &str) {
         let connections = self.mesh.connections();
-        let spread_ms = limits::drain_spread_ms(connections, self.config.spread_ms_max);
-        let code = match self.config.goodbye {
+        let DrainConfig { spread_ms_max, goodbye, .. } = self.told().drain;
+        let spread_ms = limits::drain_spread_ms(connections, spread_ms_max);
+        let code = match goodbye {
             Goodbye::GoingAway => 1001,
             Goodbye::ServiceRestart => 1012,
         };

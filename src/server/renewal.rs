@@ -1,13 +1,11 @@
 //! [`Renewal`]: the thread that has a certificate read again when its files change or somebody says so, and tells of its
 //! end in time.
 
+use super::watching::Watched;
 use crate::config::ConfigError;
 use crate::limits;
 use crate::net::certificates::Certificates;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -52,60 +50,30 @@ impl Renewal {
 /// What the thread remembers.
 struct Watch {
     certificates: Arc<Certificates>,
-    /// What the files looked like when they were read the last time, for better or worse.
-    read: [Option<Stamp>; 2],
-    /// What they look like now.
-    seen: [Option<Stamp>; 2],
+    watched: Watched,
     /// When the end of the certificate is to be warned of again, in Unix time.
     warning_due: u64,
 }
 
-/// By what a file that was changed or replaced is recognised. Links are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
-
 impl Watch {
     fn new(certificates: Arc<Certificates>) -> Watch {
-        let mut watch = Watch { certificates, read: [None; 2], seen: [None; 2], warning_due: 0 };
-        watch.seen = watch.look();
-        watch.read = watch.seen;
+        let files = certificates.files();
+        let watched = Watched::new(vec![files.certificate.clone(), files.key.clone()]);
+        let mut watch = Watch { certificates, watched, warning_due: 0 };
         watch.tell_of_end();
         watch
     }
 
     fn run(mut self, wishes: &Receiver<Afterwards>) {
         loop {
-            match wishes.recv_timeout(Duration::from_millis(limits::CERTIFICATE_LOOK_MS)) {
+            match wishes.recv_timeout(Duration::from_millis(limits::FILES_LOOK_MS)) {
                 Ok(afterwards) => {
                     tracing::info!("told to read the certificate again");
-                    self.seen = self.look();
                     self.reload();
                     afterwards();
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let seen = self.look();
-                    let former = std::mem::replace(&mut self.seen, seen);
-                    // Whoever is still writing is waited for.
-                    if self.seen != self.read && self.seen == former {
+                    if self.watched.have_changed() {
                         tracing::info!("the certificate or its key has changed");
                         self.reload();
                     }
@@ -118,13 +86,8 @@ impl Watch {
         }
     }
 
-    fn look(&self) -> [Option<Stamp>; 2] {
-        let files = self.certificates.files();
-        [Stamp::of(&files.certificate), Stamp::of(&files.key)]
-    }
-
     fn reload(&mut self) {
-        self.read = self.seen;
+        self.watched.reading();
         match self.certificates.reload() {
             Ok(()) => {
                 tracing::info!("new TLS handshakes use it; connections that are open go on");

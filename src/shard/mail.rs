@@ -2,6 +2,7 @@
 //!
 //! Mail between two shards arrives in the order in which it was posted; what the hub promises rests on that.
 
+use crate::config::Config;
 use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Origin, Position, Rendering, Segment, ShardId};
 use crate::protocol::{CloseCode, CloseReason, Kind};
 use std::sync::Arc;
@@ -109,7 +110,7 @@ pub enum Round {
 }
 
 /// What the server tells a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Order {
     /// Say in `/healthz` that the end is near. All else goes on.
     Announce,
@@ -120,6 +121,8 @@ pub enum Order {
     },
     /// Count that the loop still goes round.
     Check,
+    /// Run with this from now on. What cannot change is as it was.
+    Reconfigure(Arc<Config>),
     /// Answer a question, by way of the mesh's answers.
     Ask(Ticket, Question),
 }
@@ -340,7 +343,6 @@ pub enum Notice {
 mod tests {
     use super::*;
     use crate::hub::{Mark, Origin};
-    use std::sync::Arc;
 
     #[test]
     fn a_batch_keeps_its_envelope_its_payloads_and_its_segments_alive() {

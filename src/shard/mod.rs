@@ -83,6 +83,8 @@ pub struct Shard {
     limits: Arc<Limits>,
     /// The same for one that is being turned away: it lingers only briefly.
     limits_at_the_door: Arc<Limits>,
+    /// The same for those in channels of smaller messages: one for each size. Invariant: no more than there are rules.
+    limits_by_size: Vec<Arc<Limits>>,
     counters: Arc<Counters>,
 
     clients: Clients,
@@ -133,16 +135,17 @@ pub struct Shard {
     spares: Spares,
 }
 
+fn limits_at_the_door(config: &Config) -> Arc<Limits> {
+    Arc::new(Limits { close_timeout_ms: limits::REFUSAL_LINGER_MS, ..config.limits.clone() })
+}
+
 impl Shard {
     /// A shard without clients.
     pub fn new(place: Place, counters: Arc<Counters>, now: Time) -> Shard {
-        let limits = place.config.limits.clone();
         Shard {
-            limits_at_the_door: Arc::new(Limits {
-                close_timeout_ms: limits::REFUSAL_LINGER_MS,
-                ..limits.clone()
-            }),
-            limits: Arc::new(limits),
+            limits_at_the_door: limits_at_the_door(&place.config),
+            limits: Arc::new(place.config.limits.clone()),
+            limits_by_size: Vec::new(),
             counters,
             clients: Clients::default(),
             turned_away: 0,
@@ -178,6 +181,31 @@ impl Shard {
     pub fn begin_turn(&mut self, now_us: u64) {
         self.turn_us = now_us as u32;
         self.homes.advance(now_us / 1000);
+    }
+
+    /// Runs with another configuration from now on. Clients that are there keep their connections' limits, their rates and
+    /// what they agreed to about compression; all else holds for them too, and nobody is closed for it.
+    pub fn reconfigure(&mut self, config: Arc<Config>) {
+        self.limits_at_the_door = limits_at_the_door(&config);
+        self.limits = Arc::new(config.limits.clone());
+        self.limits_by_size.clear();
+        self.laps.reconfigure(config.limits.outbox_bytes_max);
+        self.deflater = rendering::deflater(&config.deflate);
+        if config.channels != self.place.config.channels {
+            self.subscriptions.resettle(&config.channels);
+        }
+        self.place.config = config;
+    }
+
+    /// What binds the connection of a client in a channel whose messages have at most `bytes_max`.
+    fn limits_for(&mut self, bytes_max: usize) -> Arc<Limits> {
+        let same = self.limits_by_size.iter().find(|limits| limits.message_bytes_max == bytes_max);
+        if let Some(limits) = same {
+            return limits.clone();
+        }
+        let limits = Arc::new(Limits { message_bytes_max: bytes_max, ..(*self.limits).clone() });
+        self.limits_by_size.push(limits.clone());
+        limits
     }
 
     /// The shard's number.

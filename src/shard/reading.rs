@@ -7,7 +7,8 @@ use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
 use super::shedding::short_of_memory;
-use crate::dialect::{Command, Dialect};
+use crate::config::{Access, ChannelSettings};
+use crate::dialect::{Command, Dialect, Terms};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
@@ -234,6 +235,7 @@ impl Shard {
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
         let mut scratch = mem::take(&mut self.scratch);
+        let mut terms = self.terms(key);
         while let Some(client) = self.clients.get_mut(key) {
             if messages >= messages_max && !input.is_empty() {
                 client.connection.hold(input);
@@ -251,7 +253,7 @@ impl Shard {
                     messages += 1;
                     said += message.payload.len();
                     let Message { kind, payload } = &message;
-                    match client.dialect.read(self.place.config.payload, *kind, payload, &mut scratch) {
+                    match client.dialect.read(terms, *kind, payload, &mut scratch) {
                         Command::Reply { kind, payload } => {
                             client.connection.send_deflated(kind, payload, &mut self.deflater, &mut replies);
                         }
@@ -268,6 +270,7 @@ impl Shard {
                 Some(Event::Requested(request)) => {
                     let held = self.answer(key, &request, now, &mut replies);
                     debug_assert!(held.is_empty(), "nothing is held before we say so");
+                    terms = self.terms(key);
                 }
                 Some(Event::Closed(closure)) => self.note_closure(key, &closure),
                 // Only in the client role.
@@ -296,6 +299,19 @@ impl Shard {
         }
         self.settle(key, now);
         said.max(read - left.unwrap_or(0))
+    }
+
+    /// What is taken of a client's publications in its channel.
+    fn terms(&self, key: ClientKey) -> Terms {
+        let membership = self.clients.get(key).and_then(|client| client.membership);
+        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
+        let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
+        let payload = settings.payload.unwrap_or(self.place.config.payload);
+        match settings.publish {
+            None | Some(Access::Anyone) => Terms::Publish(payload),
+            Some(Access::Nobody) => Terms::Refuse("nobody may publish in this channel"),
+            Some(Access::Token) => Terms::Refuse("only who has a token for it may publish in this channel"),
+        }
     }
 
     /// A client publishes in its channel.

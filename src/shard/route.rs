@@ -1,6 +1,6 @@
 //! What a request is for: its path names a page, a channel or nothing.
 
-use crate::config::{Config, OriginPolicy};
+use crate::config::{Access, Config, OriginPolicy};
 use crate::hub::ChannelName;
 use crate::pages;
 use crate::protocol::{Method, Origin, Request, Response, Status};
@@ -52,6 +52,10 @@ pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
             (Ok(()), Err(error)) => {
                 Route::Respond(Response::text(Status::NOT_FOUND, format!("no such channel: {error}\n")))
             }
+            (Ok(()), Ok(channel)) if !may_subscribe(&channel, config) => Route::Respond(Response::text(
+                Status::FORBIDDEN,
+                "nobody may listen in this channel without the operator's leave\n",
+            )),
             (Ok(()), Ok(channel)) => Route::Relay {
                 channel,
                 without_own: request.query_value("echo") == Some("off"),
@@ -76,6 +80,11 @@ pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
             "nothing here: the chat page is at /, WebSockets are at /ws and /ws/<channel>\n",
         )),
     }
+}
+
+/// Whether the operator lets somebody without a token subscribe to a channel.
+fn may_subscribe(channel: &ChannelName, config: &Config) -> bool {
+    matches!(config.channels.subscribe_for(channel.as_str()), None | Some(Access::Anyone))
 }
 
 /// What a request gets that comes too late.

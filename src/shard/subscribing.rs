@@ -36,8 +36,8 @@ impl Shard {
     /// Opens a channel and tells its home that we listen.
     fn open(&mut self, name: &ChannelName, rendering: Rendering) -> u32 {
         let home_shard = ShardId(home_of(name, self.place.shards, self.place.seed) as u16);
-        let slow_consumers = self.place.config.channels.slow_consumers_for(name.as_str());
-        let local = self.subscriptions.open(name, rendering, home_shard, slow_consumers);
+        let settings = self.place.config.channels.settings_for(name.as_str());
+        let local = self.subscriptions.open(name, rendering, home_shard, settings);
         let nonce = self.subscriptions.get(local).map_or(0, Channel::nonce);
         let listener = Listener { shard: self.place.id, local, nonce };
         if home_shard == self.place.id {
@@ -94,10 +94,15 @@ impl Shard {
 
     /// `key` subscribes to an open channel and gets its 101. Returns what came behind its request.
     pub(super) fn admit(&mut self, key: ClientKey, local: u32, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
+        let bytes_max = self.subscriptions.get(local).and_then(|channel| channel.settings.message_bytes_max);
+        let limits = bytes_max.map(|bytes_max| self.limits_for(bytes_max));
         let (Some(client), Some(channel)) = (self.clients.get_mut(key), self.subscriptions.get_mut(local))
         else {
             return Vec::new();
         };
+        if let Some(limits) = limits {
+            client.connection.limit(limits);
+        }
         let (slot, cursor) = channel.join(key);
         if client.without_own {
             channel.log.watch_origins();

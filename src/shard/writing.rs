@@ -39,7 +39,6 @@ pub(super) struct Laps {
 impl Laps {
     /// Of one of `shards` shards.
     pub(super) fn new(outbox_bytes_max: usize, shards: usize) -> Laps {
-        let ahead_bytes_mark = limits::LOG_AHEAD_BYTES_MARK.min(outbox_bytes_max / 2) as u64;
         Laps {
             queue: VecDeque::new(),
             quantum: 0,
@@ -47,9 +46,15 @@ impl Laps {
             writes_left: 0,
             writes_per_turn: limits::writes_per_lap_turn(shards),
             visits_left: 0,
-            ahead_bytes_mark,
+            ahead_bytes_mark: ahead_bytes_mark(outbox_bytes_max),
             ahead: 0,
         }
+    }
+
+    /// Clients may lag so far from now on. Channels are counted as ahead by the new mark when they are next taken note of,
+    /// which is at each visit of a lap that goes on.
+    pub(super) fn reconfigure(&mut self, outbox_bytes_max: usize) {
+        self.ahead_bytes_mark = ahead_bytes_mark(outbox_bytes_max);
     }
 
     /// A channel has something for its subscribers.
@@ -108,6 +113,10 @@ impl Delivered {
             _ => self.0.push((since_us, 1)),
         }
     }
+}
+
+fn ahead_bytes_mark(outbox_bytes_max: usize) -> u64 {
+    limits::LOG_AHEAD_BYTES_MARK.min(outbox_bytes_max / 2) as u64
 }
 
 impl Shard {
@@ -224,7 +233,7 @@ impl Shard {
         let without = client.without_own.then_some(key);
         let limit = self.place.config.limits.outbox_bytes_max;
         let kept_bytes = limits::drop_oldest_kept_bytes(limit);
-        let (to, dropped) = match channel.slow_consumers {
+        let (to, dropped) = match channel.settings.slow_consumers.unwrap_or_default() {
             SlowConsumerPolicy::Disconnect => {
                 let (lag, loss) = (log.lag(*cursor), log.loss(*cursor, log.end(), without));
                 self.counters.slow_consumers_closed.add(1);

@@ -1,0 +1,196 @@
+//! [`Reloading`]: what the server runs with, and how it comes to run with something else: by a new configuration that
+//! somebody hands in, or by reading again where the first one came from, when somebody says so or a file has changed.
+
+use super::ending::Ending;
+use super::watching::Watched;
+use crate::config::{Config, ConfigError, ConfigSource, Described, Reconfigured, Setting};
+use crate::hub::ShardId;
+use crate::limits;
+use crate::mesh::Mesh;
+use crate::shard::mail::Order;
+use mio::Waker;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// Options of the program around the server: it reads them when it starts, and they stand in no [`Config`].
+const OPTIONS_OF_THE_PROGRAM: [&str; 2] = ["--log-format", "--verbose"];
+
+/// A hold on what the server runs with.
+#[derive(Clone, Debug)]
+pub(super) struct Reloading(Arc<Shared>);
+
+struct Shared {
+    mesh: Arc<Mesh<Waker>>,
+    ending: Ending,
+    /// Where the configuration came from, if it can come from there again.
+    source: Option<ConfigSource>,
+    /// The addresses are those of sockets that were passed, whatever a configuration says of them.
+    is_passed: bool,
+    /// Locked while a configuration is read and handed out: one after the other.
+    running: Mutex<Running>,
+    /// Its end is the end of the thread that looks at files.
+    _watching: Option<Sender<()>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloading").finish_non_exhaustive()
+    }
+}
+
+/// What the server runs with.
+struct Running {
+    config: Arc<Config>,
+    settings: Vec<Setting>,
+    watched: Watched,
+}
+
+impl Reloading {
+    /// Of the shards of `mesh`, which run with `described`; its files are looked at from now on.
+    ///
+    /// # Errors
+    /// If the system has no room for a thread.
+    pub(super) fn start(
+        mesh: Arc<Mesh<Waker>>,
+        ending: Ending,
+        described: Described,
+        is_passed: bool,
+        source: Option<ConfigSource>,
+    ) -> io::Result<Reloading> {
+        let Described { config, settings, files } = described;
+        let is_watching = source.is_some() && !files.is_empty();
+        let running = Running { config: Arc::new(config), settings, watched: Watched::new(files) };
+        let (watching, end) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            mesh,
+            ending,
+            source,
+            is_passed,
+            running: Mutex::new(running),
+            _watching: is_watching.then_some(watching),
+        });
+        if is_watching {
+            let watched = Arc::downgrade(&shared);
+            thread::Builder::new().name("configuration".into()).spawn(move || {
+                let look = Duration::from_millis(limits::FILES_LOOK_MS);
+                while end.recv_timeout(look) == Err(RecvTimeoutError::Timeout) {
+                    look_at_files(&watched);
+                }
+            })?;
+        }
+        Ok(Reloading(shared))
+    }
+
+    /// What the server runs with.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.running().config.clone()
+    }
+
+    /// The same, option by option, as far as whoever made it up has described it.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        self.running().settings.clone()
+    }
+
+    /// Has the server run with `config`, as far as that can change: all of it or, if it cannot be used, nothing.
+    pub(super) fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
+        self.apply(&mut self.running(), config)
+    }
+
+    /// Reads the configuration again where it came from, and has the server run with it. Without a source, nothing
+    /// changes. What comes of it is logged too.
+    pub(super) fn reload(&self, why: &str) -> Result<Reconfigured, ConfigError> {
+        let Some(source) = &self.0.source else { return Ok(Reconfigured::default()) };
+        let mut running = self.running();
+        running.watched.reading();
+        let reloaded = source().and_then(|described| self.take(&mut running, described));
+        match &reloaded {
+            Ok(reconfigured) => log(why, reconfigured),
+            Err(error) => tracing::error!("{why}: the configuration in use stays: {error}"),
+        }
+        reloaded
+    }
+
+    /// Runs with what was read.
+    fn take(&self, running: &mut Running, described: Described) -> Result<Reconfigured, ConfigError> {
+        let Described { config, mut settings, files } = described;
+        let mut reconfigured = self.apply(running, config)?;
+        for option in OPTIONS_OF_THE_PROGRAM {
+            if value_of(&settings, option) != value_of(&running.settings, option) {
+                reconfigured.needs_restart.push(option);
+            }
+        }
+        for setting in &mut settings {
+            let is_kept = reconfigured.needs_restart.iter().any(|option| is_of(setting, option));
+            if is_kept && let Some(former) = running.settings.iter().find(|former| is_same(former, setting)) {
+                setting.clone_from(former);
+            }
+        }
+        running.settings = settings;
+        running.watched.replace(files);
+        Ok(reconfigured)
+    }
+
+    fn apply(&self, running: &mut Running, wanted: Config) -> Result<Reconfigured, ConfigError> {
+        if self.0.is_passed {
+            wanted.check_all_but_addresses()?;
+        } else {
+            wanted.check()?;
+        }
+        let (config, reconfigured) = running.config.reconfigured(wanted);
+        if !reconfigured.changed.is_empty() {
+            let config = Arc::new(config);
+            self.0.mesh.reconfigure(
+                config.connections_max,
+                config.memory_bytes_max,
+                config.connections_per_address_max,
+            );
+            self.0.ending.reconfigure(&config);
+            for shard in 0..self.0.mesh.shards() {
+                self.0.mesh.order(ShardId(shard as u16), Order::Reconfigure(config.clone()));
+            }
+            running.config = config;
+        }
+        Ok(reconfigured)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        // Whoever panicked left it whole: what it runs with is put in when all else is done.
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn look_at_files(watched: &Weak<Shared>) {
+    let Some(shared) = watched.upgrade() else { return };
+    let reloading = Reloading(shared);
+    if reloading.running().watched.have_changed() {
+        // What comes of it is in the log.
+        let _ = reloading.reload("a file of the configuration has changed");
+    }
+}
+
+fn log(why: &str, Reconfigured { changed, needs_restart }: &Reconfigured) {
+    match changed.as_slice() {
+        [] => tracing::info!("{why}: nothing has changed"),
+        changed => tracing::info!("{why}: changed {}", changed.join(", ")),
+    }
+    if !needs_restart.is_empty() {
+        tracing::warn!("{why}: not changed, because that needs a restart: {}", needs_restart.join(", "));
+    }
+}
+
+/// Whether a setting is that of an option of the command line.
+fn is_of(setting: &Setting, option: &str) -> bool {
+    setting.channel.is_none() && option.strip_prefix("--") == Some(setting.option.as_str())
+}
+
+fn is_same(one: &Setting, other: &Setting) -> bool {
+    (&one.channel, &one.option) == (&other.channel, &other.option)
+}
+
+fn value_of<'s>(settings: &'s [Setting], option: &str) -> Option<&'s str> {
+    settings.iter().find(|setting| is_of(setting, option)).and_then(|setting| setting.value.as_deref())
+}
