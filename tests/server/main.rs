@@ -13,6 +13,7 @@ mod running;
 mod addresses;
 mod at_rest;
 mod broadcast;
+mod configuration;
 mod deadlines;
 mod deflate;
 mod descriptors;
