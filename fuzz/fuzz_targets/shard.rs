@@ -19,6 +19,8 @@ mod gaps;
 mod laws;
 #[path = "../../tests/simulation/network.rs"]
 mod network;
+#[path = "../../tests/simulation/operator.rs"]
+mod operator;
 #[path = "../../tests/simulation/plan.rs"]
 mod plan;
 #[path = "../../tests/simulation/random.rs"]

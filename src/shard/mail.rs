@@ -123,18 +123,8 @@ pub enum Order {
     Check,
     /// Run with this from now on. What cannot change is as it was.
     Reconfigure(Arc<Config>),
-    /// Answer a question, by way of the mesh's answers.
+    /// Answer a question, by way of the mesh's answers. A shard whose drain is over answers no more.
     Ask(Ticket, Question),
-}
-
-impl Order {
-    /// Bytes that it keeps alive beyond itself, if it may be many.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Order::Ask(_, Question::Publish { payload, .. }) => payload.len(),
-            _ => 0,
-        }
-    }
 }
 
 /// Names a question, so that its answers find who asked.
@@ -249,7 +239,7 @@ pub enum Answer {
     Channels {
         /// Those asked for, in the order asked for.
         channels: Vec<ChannelFacts>,
-        /// How many channels with this prefix are at home here: over all shards, how many there are.
+        /// How many channels with this prefix, or of these, are at home here: over all shards, how many there are.
         total: usize,
     },
     /// A channel, if anyone here listens to it or it is at home here.

@@ -1,6 +1,7 @@
 //! How much memory peers may make the server hold: [`Bounds`], computed from its limits and from how many clients,
 //! channels and shards there are, and from nothing that was measured.
 
+use crate::operator;
 use crate::plan::Plan;
 use fanwire::config::Rates;
 use fanwire::hub::Mark;
@@ -49,8 +50,10 @@ impl Bounds {
             + limits::DEFLATED_GROWTH_MIN;
         let frame_bytes = deflated_bytes_max + FrameHeader::LEN_MAX;
         // A turn publishes what it reads, or what that comes to, and then it looks at no more; and messages whose last
-        // fragment came, and what stood behind requests.
-        let turn_bytes = read_bytes + clients * (message_bytes_max + read_bytes);
+        // fragment came, and what stood behind requests; and what an operator says.
+        let turn_bytes = read_bytes
+            + clients * (message_bytes_max + read_bytes)
+            + operator::PENDING_MAX * message_bytes_max;
         // Others may still be in a turn when a mailbox comes over the mark. Besides publications there is mail about
         // interest in channels, and barriers.
         let rooms = plan.channels + 1;

@@ -176,6 +176,8 @@ pub struct Client {
     pub cut_within: Option<&'static str>,
     /// Bytes of its request.
     request_bytes: u64,
+    /// An operator has wanted it closed.
+    pub was_sent_away: bool,
     /// It does nothing any more.
     pub is_gone: bool,
 }
@@ -228,6 +230,7 @@ impl Client {
             was_slow: false,
             has_broken: false,
             cut_within: None,
+            was_sent_away: false,
             is_gone: false,
         }
     }

@@ -4,6 +4,7 @@
 //! at once against everything heard before, and [`Laws::at_rest`] and [`Laws::after_drain`] look at the whole.
 
 use crate::gaps::{Gap, Hearing, Losses, Said};
+use fanwire::hub::Position;
 use fanwire::protocol::Kind;
 use std::collections::BTreeMap;
 
@@ -13,6 +14,9 @@ pub struct Publication {
     pub publisher: usize,
     pub number: u32,
 }
+
+/// The operator is a publisher of its own in each channel: these and the following numbers, which no client has.
+const OPERATOR: usize = 1 << 20;
 
 /// Where a client is; clients of different rooms hear nothing of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,10 +76,22 @@ impl Publication {
 #[derive(Debug, Default)]
 pub struct Laws {
     clients: Vec<Record>,
+    /// What an operator has published, by its number as a publisher.
+    operators: BTreeMap<usize, Published>,
     rooms: BTreeMap<Room, Order>,
     /// The rooms in which messages are dropped, and who hears all of them.
     witnesses: BTreeMap<Room, usize>,
     pub gaps_announced: u64,
+}
+
+/// What an operator has published in one channel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Published {
+    /// How often it has said something.
+    said: u32,
+    /// The last that got its place, and where that is.
+    placed: u32,
+    position: Option<Position>,
 }
 
 /// How a client wants to hear.
@@ -156,6 +172,35 @@ impl Laws {
         Publication { publisher: client, number: self.clients[client].ends.len() as u32 + 1 }
     }
 
+    /// An operator's next publication in a channel, which it says now.
+    pub fn next_of_operator(&mut self, channel: usize) -> Publication {
+        let publisher = OPERATOR + channel;
+        let published = self.operators.entry(publisher).or_default();
+        published.said += 1;
+        Publication { publisher, number: published.said }
+    }
+
+    /// An operator's publication has got its place.
+    pub fn operator_published(&mut self, channel: usize, number: u32, position: Position) {
+        let published = self.operators.entry(OPERATOR + channel).or_default();
+        assert!(published.placed < number, "what is published in order gets its place in order");
+        let before = published.position.filter(|before| before.epoch == position.epoch);
+        assert!(before.is_none_or(|before| before.offset < position.offset), "and each a later one");
+        (published.placed, published.position) = (number, Some(position));
+    }
+
+    /// What of an operator's publications has got its place, by its number as a publisher.
+    pub fn placed_for_operators(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.operators.iter().map(|(publisher, published)| (*publisher, published.placed))
+    }
+
+    fn room_of(&self, publisher: usize) -> Room {
+        match publisher.checked_sub(OPERATOR) {
+            Some(channel) => Room::Channel(channel),
+            None => self.clients[publisher].room,
+        }
+    }
+
     /// A client's next publication stands at these bytes of what it sends.
     pub fn said(&mut self, client: usize, start: u64, end: u64) {
         self.clients[client].starts.push(start);
@@ -199,6 +244,7 @@ impl Laws {
         let first_unsent =
             |record: &Record| record.starts.partition_point(|start| *start < record.bytes_sent) as u32 + 1;
         let mut due: BTreeMap<usize, u32> = self.clients.iter().map(first_unsent).enumerate().collect();
+        due.extend(self.operators.iter().map(|(publisher, published)| (*publisher, published.said + 1)));
         // It is in the channel before it says a word there.
         due.insert(client, 1);
         self.clients[client].due = Some(due);
@@ -237,7 +283,7 @@ impl Laws {
         }
         let publication = Publication::read(kind, payload);
         let Publication { publisher, number } = publication;
-        assert_eq!(self.clients[publisher].room, room, "{client} hears {publication:?} of its own room");
+        assert_eq!(self.room_of(publisher), room, "{client} hears {publication:?} of its own room");
         let record = &mut self.clients[client];
         assert!(
             !(record.without_own && publisher == client),
@@ -305,17 +351,34 @@ impl Laws {
         }
     }
 
+    /// The same of an operator's publications: who listens has heard all that got their places.
+    pub fn operators_at_rest(&self, clients: &[AtRest]) {
+        for (&publisher, published) in &self.operators {
+            let last = published.placed.max(self.last_heard_of(publisher));
+            assert_eq!(last, published.placed, "what was heard had got its place");
+            for listener in clients.iter().filter(|listener| listener.listens) {
+                let record = &self.clients[listener.client];
+                if record.room == self.room_of(publisher) && record.due_from(publisher) <= last {
+                    self.heard_up_to(listener.client, publisher, last);
+                }
+            }
+        }
+    }
+
     /// After a drain: whoever was told goodbye has heard what was `accepted` of each client before it began, and who was
     /// told last has heard what anybody heard.
     pub fn after_drain(&self, told: &[usize], last_told: &[usize], accepted: &BTreeMap<usize, u32>) {
         self.own_gaps();
         self.losses(last_told);
-        for (publisher, said) in self.clients.iter().enumerate().filter(|(_, said)| !said.ends.is_empty()) {
+        let clients = self.clients.iter().enumerate().filter(|(_, said)| !said.ends.is_empty());
+        let publishers = clients.map(|(publisher, _)| publisher).chain(self.operators.keys().copied());
+        for publisher in publishers {
             let last = self.last_heard_of(publisher);
             for &listener in last_told {
                 let record = &self.clients[listener];
                 let has_begun = record.last.contains_key(&publisher);
-                if said.room == record.room && (has_begun || record.due_from(publisher) <= last) {
+                if self.room_of(publisher) == record.room && (has_begun || record.due_from(publisher) <= last)
+                {
                     self.heard_up_to(listener, publisher, last);
                 }
             }
@@ -323,7 +386,7 @@ impl Laws {
         for &listener in told {
             for (&publisher, &accepted) in accepted {
                 let record = &self.clients[listener];
-                if self.clients[publisher].room == record.room && record.due_from(publisher) <= accepted {
+                if self.room_of(publisher) == record.room && record.due_from(publisher) <= accepted {
                     let heard = record.last.get(&publisher).copied().unwrap_or(0);
                     let may_miss = (record.without_own && listener == publisher) || record.loss.is_possible;
                     assert!(

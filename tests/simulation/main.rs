@@ -18,6 +18,7 @@
 //! | `world.rs` | shards, clients and a clock; the scheduler; laws about how things end |
 //! | `clients.rs` | good, slow, dead, hostile and leaving clients |
 //! | `deflate.rs`, `codes.rs` | how clients compress, and what they hold the server to |
+//! | `operator.rs` | who publishes, looks and closes from outside |
 //! | `laws.rs` | who said and heard what: order, gaps, what nobody may miss |
 //! | `gaps.rs` | what slow consumers may lose, and what they are told of it |
 //! | `timers.rs` | what deadlines demand: nothing early, late, twice or never |
@@ -40,6 +41,7 @@ mod gaps;
 mod kept;
 mod laws;
 mod network;
+mod operator;
 mod plan;
 mod random;
 mod rates;
@@ -80,7 +82,7 @@ const SEEN: [&str; 18] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 14] = [
+const NEVER_COUNTED: [&str; 18] = [
     "pages_served",
     "messages_rejected",
     "publications_homeless",
@@ -93,6 +95,10 @@ const NEVER_COUNTED: [&str; 14] = [
     "tls_sessions_resumed",
     "connections_open",
     "bytes_retained",
+    "log_bytes",
+    "client_bytes",
+    "clients_blocked",
+    "mailbox_bytes",
     "memory_held",
     "channels_open",
 ];

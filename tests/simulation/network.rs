@@ -239,7 +239,8 @@ impl Net {
             return;
         }
         for wire in self.keys.values().map(|&wire| &self.wires[wire]).filter(|wire| !wire.is_broken) {
-            let is_shut = !wire.watch.has_ended() || wire.was_full || wire.down_ended;
+            let has_said_its_last = wire.watch.has_ended() && !wire.watch.awaits_answer();
+            let is_shut = !has_said_its_last || wire.was_full || wire.down_ended;
             assert!(is_shut, "who has said its last shuts down its side: {wire:?}");
             let Some(due_ms) = wire.watch.due_ms(wire.was_full, &self.limits) else { continue };
             assert!(due_ms > self.turned_ms, "a deadline is acted on when it comes: {due_ms}, {wire:?}");

@@ -3,6 +3,7 @@
 //! Nothing here knows how the server keeps its deadlines. A [`Tap`] reads what the server says, with a reader of frames
 //! of its own; a [`Watch`] knows when it said it and when it last read something, and judges that by the limits.
 
+use crate::operator;
 use fanwire::limits::{self, Limits};
 use std::collections::BTreeMap;
 
@@ -135,6 +136,8 @@ pub struct Watch {
     opened_ms: Option<u64>,
     /// When a Close frame or a response other than 101 went out.
     ended_ms: Option<u64>,
+    /// What went out was an operator's Close frame: the answer to it is awaited.
+    awaits_answer: bool,
     /// When bytes were last read.
     heard_ms: u64,
     /// When bytes were last taken by the socket.
@@ -163,6 +166,7 @@ impl Watch {
             accepted_ms: 0,
             opened_ms: None,
             ended_ms: None,
+            awaits_answer: false,
             heard_ms: 0,
             moved_ms: 0,
             pinged_ms: 0,
@@ -230,6 +234,11 @@ impl Watch {
         self.ended_ms.is_some()
     }
 
+    /// Whether it wants to hear something all the same.
+    pub fn awaits_answer(&self) -> bool {
+        self.awaits_answer
+    }
+
     /// How long it may be that nothing moves in either direction.
     fn stalls_until_ms(&self, limits: &Limits) -> Option<u64> {
         let Limits { handshake_timeout_ms, idle_timeout_ms, .. } = *limits;
@@ -283,6 +292,7 @@ impl Watch {
                         let is_slow = lag.is_some_and(|lag: usize| lag > limits.outbox_bytes_max);
                         assert!(is_slow, "nobody is slow who is within the limit: {reason}");
                     }
+                    self.awaits_answer = reason == operator::REASON;
                     self.ended_ms = Some(now_ms);
                 }
             }
@@ -336,7 +346,8 @@ impl Watch {
         } else if was_full {
             self.given_up_ms.or(self.stalls_until_ms(limits)).map(|given_up_ms| given_up_ms + linger_ms)
         } else if let Some(ended_ms) = self.ended_ms {
-            Some(ended_ms + linger_ms)
+            let answered_ms = if self.awaits_answer { self.heard_ms } else { ended_ms };
+            Some(ended_ms.max(answered_ms) + linger_ms)
         } else if let Some(opened_ms) = self.opened_ms {
             let heard_ms = heard_ms.max(opened_ms);
             let ping_ms = after(heard_ms.max(self.pinged_ms), ping_interval_ms);

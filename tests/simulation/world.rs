@@ -8,6 +8,7 @@ use crate::bounds::{self, Bounds};
 use crate::clients::{Attack, Client, Habits, Pace};
 use crate::laws::{AtRest, Laws, Room};
 use crate::network::{Flag, Net, SHORTAGES};
+use crate::operator::{self, Operator};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::rates::Meters;
@@ -44,6 +45,7 @@ pub struct World {
     config: Arc<Config>,
     clock_ms: u64,
     mesh: Arc<Mesh<Flag>>,
+    operator: Operator,
     seed: HashSeed,
     shards: Vec<Sim>,
     pub clients: Vec<Client>,
@@ -65,6 +67,8 @@ struct Drain {
     clients: usize,
     /// Wires of those who were subscribed when their shard stopped telling one after the other, or never began to.
     last: BTreeSet<(usize, usize)>,
+    /// What of an operator's publications had got its place, by its number as a publisher.
+    placed: Vec<(usize, u32)>,
 }
 
 /// One shard, its loop, and how the scheduler treats it.
@@ -82,6 +86,8 @@ impl World {
         let flags: Vec<Flag> = (0..plan.shards).map(|_| Flag::default()).collect();
         let mesh = Mesh::new(flags.clone(), plan.config.connections_max, plan.config.memory_bytes_max);
         let mesh = mesh.with_connections_per_address_max(plan.config.connections_per_address_max);
+        let operator = Operator::default();
+        let mesh = mesh.with_answers(operator.answers());
         let mesh = Arc::new(mesh.with_mailbox_bytes_mark(plan.mailbox_bytes_mark));
         let config = Arc::new(plan.config.clone());
         let seed = HashSeed(random.next(), random.next());
@@ -106,6 +112,7 @@ impl World {
             clock_ms: plan.clock_ms,
             config,
             mesh,
+            operator,
             seed,
             shards,
             clients: Vec::new(),
@@ -175,6 +182,7 @@ impl World {
                 let client = self.random.below(self.clients.len());
                 self.act(client, Pace::Chance);
             }
+            94 => self.operate(),
             45..95 if self.clients.len() < self.plan.clients_max => {
                 let habits = self.plan.habits(&mut self.random);
                 self.join(habits);
@@ -185,6 +193,31 @@ impl World {
             }
             _ if self.plan.has_faults => self.fault(),
             _ => {}
+        }
+    }
+
+    /// An operator asks for something.
+    fn operate(&mut self) {
+        let channel = self.random.below(self.plan.channels);
+        let name = self.name_of(channel);
+        let home = ShardId(self.home_of(channel) as u16);
+        let client = (!self.clients.is_empty()).then(|| self.random.below(self.clients.len()));
+        let shard = client.map_or(0, |client| self.clients[client].shard);
+        let key = client.and_then(|client| {
+            let wire = self.clients[client].wire;
+            self.shards[shard].event_loop.sockets().wire(wire).key
+        });
+        match (self.random.below(4), client.zip(key)) {
+            (0, Some((client, key))) if !self.laws.is_witness(client) => {
+                self.clients[client].was_sent_away = true;
+                self.operator.close(ShardId(shard as u16), key, &self.mesh);
+            }
+            (0 | 1, _) => {
+                let payload_bytes = self.random.below(self.plan.payload_bytes_max + 1);
+                let channel = (channel, name, home);
+                self.operator.publish(channel, payload_bytes, &self.mesh, &mut self.laws);
+            }
+            _ => self.operator.look(ShardId(shard as u16), name, key, &self.mesh, &mut self.random),
         }
     }
 
@@ -368,6 +401,7 @@ impl World {
             accepted: BTreeMap::new(),
             clients: self.clients.len(),
             last: BTreeSet::new(),
+            placed: self.laws.placed_for_operators().collect(),
         });
         let spread_ms = self.plan.spread_ms;
         for shard in 0..self.shards.len() {
@@ -404,9 +438,10 @@ impl World {
         // Of whoever was closed for another reason what was read may have been discarded.
         let heard_out =
             |number: &usize| drained(number) || (left(*number) && told(*number, CloseCode::NORMAL));
-        let accepted = accepted.into_iter().filter(|(number, _)| heard_out(number)).collect();
+        let accepted = accepted.into_iter().filter(|(number, _)| heard_out(number));
         let listeners: Vec<usize> = (0..self.clients.len()).filter(drained).collect();
-        let Drain { last, .. } = self.drain.as_ref().expect("the server drains");
+        let Drain { last, placed, .. } = self.drain.as_ref().expect("the server drains");
+        let accepted = accepted.chain(placed.iter().copied()).collect();
         let is_last = |number: &usize| {
             let client = &self.clients[*number];
             last.contains(&(client.shard, client.wire))
@@ -451,6 +486,8 @@ impl World {
             Err(error) => panic!("sockets here fail only by falling asleep: {error}"),
             Ok(progress) => sim.is_drained = progress == Progress::Drained,
         }
+        self.operator.hear(self.drain.is_some(), &mut self.laws);
+        let sim = &mut self.shards[shard];
         if self.clock_ms > sim.ran_ms + LONG_STALL_MS {
             count(&mut self.seen, "long_stalls");
         }
@@ -645,6 +682,7 @@ impl World {
                 wire.was_full || (reason.as_str().starts_with("idle") && ping_interval_ms == 0)
             }
             Closure::Agreed(Some(CloseCode::TRY_AGAIN_LATER), _) => is_short_of_memory,
+            Closure::Agreed(Some(operator::CODE), _) => client.was_sent_away,
             Closure::Responded(Status::SERVICE_UNAVAILABLE) => is_full || drain_ms.is_some() || is_late,
             Closure::Responded(Status::TOO_MANY_REQUESTS) => is_crowded,
             Closure::Responded(Status::REQUEST_TIMEOUT) => is_late,
@@ -690,6 +728,8 @@ impl World {
             });
         }
         self.laws.at_rest(&at_rest);
+        self.laws.operators_at_rest(&at_rest);
+        self.operator.check_rest();
         assert!(self.mesh.may_read(), "nobody is kept from reading when all have caught up");
         let is_remembered = |shard: usize| {
             self.clients.iter().filter(move |client| client.shard == shard && client.is_remembered())
@@ -728,12 +768,16 @@ impl World {
         self.mesh.may_read()
     }
 
-    /// Where a channel is at home.
-    pub fn home_of(&self, channel: usize) -> usize {
+    /// What a channel is called.
+    fn name_of(&self, channel: usize) -> ChannelName {
         let target = Client::target(&Habits { room: Room::Channel(channel), ..Habits::quiet() }, self.seed.0);
         let name = target.strip_prefix("/ws/").map(ChannelName::new);
-        let name = name.and_then(Result::ok).expect("a good name");
-        home_of(&name, self.shards.len(), self.seed)
+        name.and_then(Result::ok).expect("a good name")
+    }
+
+    /// Where a channel is at home.
+    pub fn home_of(&self, channel: usize) -> usize {
+        home_of(&self.name_of(channel), self.shards.len(), self.seed)
     }
 
     /// The first channel that is at home there.
