@@ -68,6 +68,7 @@ impl Room {
                 self.shard.written(key, plan, taken, Time(0));
                 bytes += taken;
             }
+            self.shard.note_deliveries(0);
         }
         bytes
     }

@@ -501,7 +501,9 @@ mod tests {
         let (home, _) = register(&mut homes, "room", listener(0));
         let mut rates_at = |ms: u64, publications: usize| {
             homes.advance(ms);
-            (0..publications).for_each(|_| drop(publish(&mut homes, home, ALICE, b"0123456789")));
+            for _ in 0..publications {
+                publish(&mut homes, home, ALICE, b"0123456789");
+            }
             let standing = homes.standing(&ChannelName::new("room").unwrap()).unwrap();
             (standing.messages_per_second, standing.bytes_per_second)
         };
