@@ -40,8 +40,9 @@ mod tests {
     #[test]
     fn each_code_is_counted_by_its_name_and_the_rest_together() {
         let closes = Closes::default();
-        CODES.iter().for_each(|code| closes.add(*code));
-        [1004, 4000, 4999].iter().for_each(|code| closes.add(*code));
+        for code in CODES.into_iter().chain([1004, 4000, 4999]) {
+            closes.add(code);
+        }
         let mut rows: Vec<(&str, u64)> = closes.iter().collect();
         assert_eq!(rows.pop(), Some(("other", 3)));
         assert!(rows.iter().zip(CODES).all(|((name, count), code)| *name == code.to_string() && *count == 1));

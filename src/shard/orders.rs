@@ -156,10 +156,9 @@ impl Shard {
         let mut total = 0;
         for (name, standing) in self.homes.iter().filter(|(name, _)| name.as_str().starts_with(prefix)) {
             total += 1;
-            // To the thousandth: floating-point numbers have no order of their own.
-            let thousandths = |rate: f64| (rate * 1000.0) as u64;
             let Standing { bytes_per_second, messages_per_second, .. } = standing;
-            let traffic = (thousandths(bytes_per_second), thousandths(messages_per_second));
+            // Rates are not negative, and of such numbers the bits have their order.
+            let traffic = (bytes_per_second.to_bits(), messages_per_second.to_bits());
             first.offer((Reverse(traffic), name));
         }
         (first.into_sorted().into_iter().map(|(_, name)| name.clone()).collect(), total)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::hub::{HashSeed, ShardId, home_of};
-use crate::metrics::Counters;
+use crate::metrics::{Cell, Counters};
 use crate::shard::{Place, Slices};
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ impl Rounds {
     /// `id` says a frame with this first byte and so many zeros.
     fn say(&mut self, id: Origin, first: u8, bytes: usize) {
         let mut frame =
-            [&[first, 0x80 | 126][..], &(bytes as u16).to_be_bytes(), &vec![0; 4 + bytes]].concat();
+            [&[first, 0x80 + 126][..], &(bytes as u16).to_be_bytes(), &vec![0; 4 + bytes]].concat();
         let shard = &mut self.shards[usize::from(id.shard.0)];
         shard.receive(id.client, &mut frame, false, usize::MAX, self.now);
         self.go_round();
@@ -367,7 +367,7 @@ fn who_is_far_behind_is_counted_with_what_is_kept_for_it() {
     assert_eq!(rounds.client(stuck).expect("it is there").queued_bytes, 95_012);
     assert_eq!(rounds.shards[0].gauge().queued_bytes, 95_012);
     let counters = rounds.shards[0].counters();
-    assert_eq!([&counters.log_bytes, &counters.clients_blocked].map(|cell| cell.get()), [95_012, 1]);
+    assert_eq!([&counters.log_bytes, &counters.clients_blocked].map(Cell::get), [95_012, 1]);
 }
 
 // ---- Clients ----------------------------------------------------------------------------------------------------
