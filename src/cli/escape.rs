@@ -1,5 +1,7 @@
 //! What strangers say, for a terminal: what [`escape`] lets through moves no cursor, rings no bell and changes no colour.
 
+use std::fmt::Write;
+
 /// What stands before the second and later lines of a text, so that they do not look like messages of their own.
 const INDENT: &str = "    ";
 
@@ -25,6 +27,19 @@ pub(crate) fn escape(text: &str) -> String {
     text.chars().fold(String::new(), |mut escaped, char| {
         if is_active(char) {
             escaped.extend(char.escape_default());
+        } else {
+            escaped.push(char);
+        }
+        escaped
+    })
+}
+
+/// JSON of the same value of which a terminal shows every character and obeys none. JSON itself escapes only the first 32.
+pub(crate) fn escape_json(json: &str) -> String {
+    json.chars().fold(String::new(), |mut escaped, char| {
+        if is_active(char) {
+            // All of them are below 65,536, so that four digits are enough. Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(char));
         } else {
             escaped.push(char);
         }

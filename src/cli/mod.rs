@@ -5,6 +5,7 @@ mod allocator;
 mod bench;
 mod chat;
 mod check;
+mod client;
 mod closure;
 mod descriptors;
 mod escape;
@@ -12,21 +13,27 @@ mod file;
 mod log;
 mod memory;
 mod passed;
+mod plural;
+mod publish;
 mod seconds;
+mod secret;
 mod serve;
 mod sources;
+mod subscribe;
 
 use bench::BenchArguments;
 use chat::ChatArguments;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use publish::PublishArguments;
 use serve::ServeArguments;
 use sources::Sources;
 use std::env;
 use std::process::ExitCode;
+use subscribe::SubscribeArguments;
 
 /// A WebSocket broadcast server: what one client says, everyone in its channel hears, in one order.
 #[derive(Debug, Parser)]
-#[command(name = "fanwire", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "fanwire", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = NOTES)]
 struct Program {
     #[command(subcommand)]
     command: Option<Command>,
@@ -37,14 +44,35 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server (also what `fanwire` alone does)
+    #[command(after_help = SERVE_NOTES)]
     Serve(ServeArguments),
     /// Check the options of `serve`, and print what comes of flags, environment and file, as a file
     Check(ServeArguments),
     /// Talk in a channel from the terminal
     Chat(ChatArguments),
+    /// Publish messages in a channel
+    #[command(name = "pub")]
+    Publish(PublishArguments),
+    /// Show what is said in a channel, one message a line
+    #[command(name = "sub")]
+    Subscribe(SubscribeArguments),
     /// Measure how much a server carries
     Bench(BenchArguments),
 }
+
+/// A line a paragraph: clap wraps them.
+const NOTES: &str = "\
+`fanwire COMMAND --help` says more of each command.
+
+Exit codes of all commands: 0 done; 1 failed, for a reason that stderr gives; 2 an argument or option cannot be used as \
+given; 128 and the number of a signal for a second one, which ends it at once.";
+
+/// The same.
+const SERVE_NOTES: &str = "\
+SIGTERM or SIGINT ends it: clients are told goodbye first. SIGHUP reads the certificate again.
+
+Exit codes: 0 ended as it was told; 1 failed while it ran; 2 an option cannot be used as given; 130 or 143 a second SIGINT \
+or SIGTERM ended it at once.";
 
 /// An option cannot be used as given.
 const EXIT_USAGE: u8 = 2;
@@ -65,6 +93,8 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
         Some(Command::Check(_)) => check::run(&sources),
         Some(Command::Chat(arguments)) => chat::run(arguments),
+        Some(Command::Publish(arguments)) => publish::run(arguments),
+        Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
     }
 }

@@ -1,8 +1,9 @@
 //! The program itself: with pipes, or in a terminal.
 
 use crate::PATIENCE;
-use nix::pty::{OpenptyResult, openpty};
+use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
+use std::env;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::mem;
@@ -12,12 +13,20 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The chat.
 pub(crate) fn command(arguments: &[&str]) -> Command {
+    fanwire(&[&["chat"], arguments].concat())
+}
+
+/// The program, with pipes, in an environment that says nothing of it.
+pub(crate) fn fanwire(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
-    command.arg("chat").args(arguments);
-    for variable in ["FANWIRE_USERNAME", "FANWIRE_TLS_CA", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    command.args(arguments);
+    let variables = env::vars_os().map(|(name, _)| name);
+    for variable in variables.filter(|name| name.as_encoded_bytes().starts_with(b"FANWIRE_")) {
         command.env_remove(variable);
     }
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
     command.env_remove("NO_COLOR").env("TERM", "xterm");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -134,10 +143,15 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(arguments: &[&str]) -> Terminal {
-        let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+        Terminal::spawn(command(arguments), None)
+    }
+
+    /// The program in a terminal of this size.
+    pub(crate) fn spawn(mut command: Command, size: Option<&Winsize>) -> Terminal {
+        let OpenptyResult { master, slave } = openpty(size, None).unwrap();
         let before = tcgetattr(&master).unwrap();
         let end = || Stdio::from(slave.try_clone().unwrap());
-        let child = command(arguments).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let keyboard = File::from(master);
         let shown = pieces(keyboard.try_clone().unwrap(), slave);
         Terminal { child, keyboard, shown, unread: String::new(), before }

@@ -3,28 +3,18 @@
 //! It speaks WebSocket by `fanwire::protocol::Connection` in the client role. What comes from the server is untrusted:
 //! no control character in it reaches a terminal.
 
-mod backoff;
-mod departure;
 mod input;
-mod link;
-mod payload;
-mod screen;
 mod session;
 mod talk;
-mod transport;
-mod trust;
-mod unconfirmed;
 
 use super::EXIT_USAGE;
 use super::address::Address;
+use super::client::{Caller, SecurityArguments};
 use clap::Args;
 use session::Session;
 use std::env;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use transport::Security;
-use trust::Trust;
 
 /// What `fanwire chat` can be told.
 #[derive(Debug, Args)]
@@ -39,17 +29,11 @@ pub(crate) struct ChatArguments {
     /// Send lines as they are, instead of as {"username", "text"}, and show every payload as it is
     #[arg(long)]
     raw: bool,
-    // clap does not read the variable: that may stand for all servers, those without TLS too.
-    #[arg(long, value_name = "FILE", help = TLS_CA_HELP, conflicts_with = "insecure")]
-    tls_ca: Option<PathBuf>,
-    /// With wss://: take any certificate, even that of somebody in the middle who reads along and changes things
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    security: SecurityArguments,
 }
 
 const URL_HELP: &str = "Where the channel is: ws://host[:port][/path][?query], wss:// with TLS, host:port for its lobby, or the chat page's address";
-
-const TLS_CA_HELP: &str = "With wss://: the server's certificate, or that of who signed it, in PEM; trusted instead of this system's authorities [env: FANWIRE_TLS_CA=]";
 
 /// A line a paragraph: clap wraps them.
 const NOTES: &str = "\
@@ -77,8 +61,8 @@ const ANONYMOUS: &str = "anonymous";
 
 /// Chats until the user leaves, or the server is done with us.
 pub(crate) fn run(arguments: ChatArguments) -> ExitCode {
-    let ChatArguments { url, username, raw, tls_ca, insecure } = arguments;
-    let security = match security(&url, tls_ca, insecure) {
+    let ChatArguments { url, username, raw, security } = arguments;
+    let security = match security.security(&url) {
         Ok(security) => security,
         Err(problem) => {
             eprintln!("error: {problem}");
@@ -89,33 +73,13 @@ pub(crate) fn run(arguments: ChatArguments) -> ExitCode {
         .or_else(|| env::var("USER").ok().filter(|user| !user.is_empty()))
         .unwrap_or_else(|| ANONYMOUS.to_owned());
     let is_interactive = io::stdin().is_terminal();
-    match Session::new(url, security, username, raw, is_interactive).and_then(Session::run) {
+    let session =
+        Caller::new(url, security).map(|caller| Session::new(caller, username, raw, is_interactive));
+    match session.and_then(Session::run) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("the system refused what a client needs: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// How the server at this address must prove who it is, if it must.
-fn security(url: &Address, tls_ca: Option<PathBuf>, insecure: bool) -> Result<Option<Security>, String> {
-    let Some(server_name) = url.server_name.clone() else {
-        let option = match tls_ca {
-            _ if insecure => "--insecure",
-            Some(_) => "--tls-ca",
-            None => return Ok(None),
-        };
-        return Err(format!("{option} is about TLS, and {url} is without: use wss://, or leave it out"));
-    };
-    let variable = || env::var_os("FANWIRE_TLS_CA").filter(|file| !file.is_empty()).map(PathBuf::from);
-    let trust = if insecure {
-        eprintln!(
-            "warning: --insecure: whoever answers is taken for the server, and may read along and change things"
-        );
-        Trust::Anybody
-    } else {
-        tls_ca.or_else(variable).map_or(Trust::System, Trust::These)
-    };
-    Ok(Some(Security { config: trust.config()?, server_name }))
 }

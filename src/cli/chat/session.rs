@@ -3,25 +3,14 @@
 //! One thread does all of it and waits in one place; the input, the signals and the making of a connection, which can
 //! only be waited for, are threads that wake it.
 
-use super::super::address::Address;
-use super::backoff::Backoff;
-use super::departure::Departure;
-use super::input::{Input, Next};
-use super::link::{Ending, Link, Sequel};
-use super::payload::count;
-use super::screen::Screen;
+use super::input::Input;
 use super::talk::Talk;
-use super::transport::{Security, Transport};
-use super::unconfirmed::Unconfirmed;
+use crate::cli::client::{Backoff, Caller, Dialing, Ending, Link, Next, Screen, Sequel, Unconfirmed};
 use crate::cli::escape::escape;
-use fanwire::protocol::Time;
-use mio::{Events, Interest, Poll, Token, Waker};
+use crate::cli::plural::count;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Bytes read from the socket at once.
@@ -33,28 +22,17 @@ const UNWRITTEN_BYTES_MARK: usize = 256 << 10;
 /// Bytes of lines that are kept while they cannot be sent.
 const KEPT_BYTES_MARK: usize = 1 << 20;
 
-/// How long the establishment of a TCP connection may take, for each of a host's addresses.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long the end of a pipe's input waits for its last lines to come back, counted from the last that did.
 const CONFIRMATION_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Attempts to connect again that a pipe makes in a row. A user in front of a terminal knows better when to give up.
 const PIPE_ATTEMPTS_MAX: u32 = 5;
 
-const WAKER: Token = Token(0);
-const LINK: Token = Token(1);
-
 /// The user's end of the chat, from the first connection to the last.
 pub(super) struct Session {
-    address: Address,
-    /// `None`: without TLS.
-    security: Option<Security>,
+    caller: Caller,
     /// Somebody sits in front of it: stdin is a terminal.
     is_interactive: bool,
-    poll: Poll,
-    departure: Arc<Departure>,
-    started: Instant,
     /// `None` until the first connection, or the first wait for one: nothing is read from a pipe in vain.
     input: Option<Input>,
     has_input_ended: bool,
@@ -71,7 +49,7 @@ pub(super) struct Session {
 
 enum Stage {
     /// A thread makes the TCP connection.
-    Dialing(Receiver<io::Result<TcpStream>>),
+    Dialing(Dialing),
     Linked(Box<Linked>),
     /// The last connection failed; the next attempt is at this time.
     Waiting(Instant),
@@ -91,34 +69,18 @@ struct Linked {
 
 impl Session {
     /// A session that has not begun.
-    ///
-    /// # Errors
-    /// If the system refuses what polling needs.
-    pub(super) fn new(
-        address: Address,
-        security: Option<Security>,
-        username: String,
-        is_raw: bool,
-        is_interactive: bool,
-    ) -> io::Result<Session> {
-        let poll = Poll::new()?;
-        let departure = Departure::watch(Waker::new(poll.registry(), WAKER)?)?;
-        let now = Instant::now();
+    pub(super) fn new(caller: Caller, username: String, is_raw: bool, is_interactive: bool) -> Session {
         let talk = Talk {
             username,
             is_raw,
             screen: Screen::new(is_raw),
             unconfirmed: Unconfirmed::default(),
-            last_progress: now,
+            last_progress: Instant::now(),
             errors: 0,
         };
-        Ok(Session {
-            address,
-            security,
+        Session {
+            caller,
             is_interactive,
-            poll,
-            departure,
-            started: now,
             input: None,
             has_input_ended: false,
             kept: VecDeque::new(),
@@ -128,7 +90,7 @@ impl Session {
             has_been_connected: false,
             exit_code: 0,
             buffer: vec![0; BUFFER_BYTES],
-        })
+        }
     }
 
     /// Runs to the end. Returns the exit code.
@@ -138,13 +100,12 @@ impl Session {
     pub(super) fn run(mut self) -> io::Result<u8> {
         let result = self.run_to_the_end();
         if let Some(input) = &self.input {
-            input.end(&self.departure);
+            input.end(&self.caller.departure);
         }
         result
     }
 
     fn run_to_the_end(&mut self) -> io::Result<u8> {
-        let mut events = Events::with_capacity(8);
         let mut stage = self.dial()?;
         loop {
             stage = self.advance(stage)?;
@@ -152,10 +113,8 @@ impl Session {
             if let Stage::Over(code) = stage {
                 return Ok(code);
             }
-            match self.poll.poll(&mut events, self.timeout(&stage)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
+            let timeout = self.timeout(&stage);
+            self.caller.wait(timeout)?;
         }
     }
 
@@ -167,14 +126,10 @@ impl Session {
             }
         }
         match stage {
-            Stage::Dialing(answer) => match answer.try_recv() {
-                Ok(Ok(stream)) => self.link(stream),
-                Ok(Err(error)) => {
-                    let problem = format!("cannot connect to {}: {error}", self.address);
-                    self.reconnect(&problem, Duration::ZERO)
-                }
-                Err(TryRecvError::Empty) => Ok(Stage::Dialing(answer)),
-                Err(TryRecvError::Disconnected) => Err(io::Error::other("the thread that connects has died")),
+            Stage::Dialing(dialing) => match self.caller.answer(&dialing)? {
+                Some(Ok(stream)) => self.link(stream),
+                Some(Err(problem)) => self.reconnect(&problem, Duration::ZERO),
+                None => Ok(Stage::Dialing(dialing)),
             },
             Stage::Waiting(until) if Instant::now() < until => Ok(Stage::Waiting(until)),
             Stage::Waiting(_) => self.dial(),
@@ -199,10 +154,7 @@ impl Session {
             Stage::Waiting(until) => Some(until.saturating_duration_since(Instant::now())),
             Stage::Linked(linked) if linked.is_busy => Some(Duration::ZERO),
             Stage::Linked(linked) => {
-                let now = self.now();
-                let due = linked.link.deadline().map(|due| {
-                    Duration::from_millis(if now.reached(due) { 0 } else { due.since(now).into() })
-                });
+                let due = self.caller.until_due(&linked.link);
                 let awaits_confirmation =
                     self.has_input_ended && self.kept.is_empty() && linked.link.is_open();
                 let patience = awaits_confirmation
@@ -213,13 +165,9 @@ impl Session {
         }
     }
 
-    fn now(&self) -> Time {
-        Time(self.started.elapsed().as_millis() as u32)
-    }
-
     /// The user wants to leave, or nobody reads what we show.
     fn is_leaving(&self) -> bool {
-        self.departure.is_wished() || self.talk.screen.failure().is_some()
+        self.caller.departure.is_wished() || self.talk.screen.failure().is_some()
     }
 }
 
@@ -227,34 +175,17 @@ impl Session {
 
 impl Session {
     fn dial(&self) -> io::Result<Stage> {
-        let (sender, answer) = channel();
-        let (host, port) = (self.address.host.clone(), self.address.port);
-        let departure = self.departure.clone();
-        thread::Builder::new().name("dial".into()).spawn(move || {
-            // If nobody listens, the user has left.
-            let _ = sender.send(connect(&host, port));
-            departure.wake();
-        })?;
-        Ok(Stage::Dialing(answer))
+        self.caller.dial().map(Stage::Dialing)
     }
 
-    fn link(&mut self, stream: TcpStream) -> io::Result<Stage> {
-        stream.set_nonblocking(true)?;
-        // A line is one write, and is wanted at once.
-        stream.set_nodelay(true)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let stream = mio::net::TcpStream::from_std(stream);
-        let transport = Transport::new(stream, self.security.as_ref())?;
-        let mut link = Link::new(transport, self.address.request.clone(), seed, self.now());
-        // The first event, that it is writable, comes at once.
-        self.poll.registry().register(link.socket(), LINK, Interest::READABLE | Interest::WRITABLE)?;
+    fn link(&self, stream: TcpStream) -> io::Result<Stage> {
+        let link = self.caller.link(stream)?;
         Ok(Stage::Linked(Box::new(Linked { link, opened: None, is_closing: false, is_busy: false })))
     }
 
     /// Does with a link all that can be done without waiting.
     fn step(&mut self, linked: &mut Linked) -> io::Result<()> {
-        let now = self.now();
+        let now = self.caller.now();
         // What has come is read before anything is found to be late: it may be we who were.
         let has_more = linked.link.read(&mut self.buffer, now, |kind, payload| self.talk.hear(kind, payload));
         linked.link.handle_timeout(now);
@@ -288,7 +219,7 @@ impl Session {
             (true, false) => "; Ctrl-D leaves",
             _ => "",
         };
-        self.talk.screen.status(&format!("connected to {}{how}", self.address));
+        self.talk.screen.status(&format!("connected to {}{how}", self.caller.address));
         self.has_been_connected = true;
         self.start_input()
     }
@@ -297,7 +228,7 @@ impl Session {
         if self.input.is_none() {
             let prompt =
                 if self.talk.is_raw { "> ".to_owned() } else { format!("{}: ", escape(&self.talk.username)) };
-            let (input, printer) = Input::start(prompt, self.departure.clone())?;
+            let (input, printer) = Input::start(prompt, self.caller.departure.clone())?;
             self.input = Some(input);
             self.talk.screen.share_with_editor(printer);
         }
@@ -349,7 +280,7 @@ impl Session {
     /// Whether there is nothing more to say, and no reason to wait for what the server says to it.
     fn has_said_all(&self) -> bool {
         let awaits_confirmation = !self.is_interactive
-            && self.address.has_echo
+            && self.caller.address.has_echo
             && !self.talk.is_answered()
             && self.talk.last_progress.elapsed() < CONFIRMATION_PATIENCE;
         self.has_input_ended && self.kept.is_empty() && !awaits_confirmation
@@ -364,7 +295,7 @@ impl Session {
             }
             return Ok(self.over(0));
         }
-        if self.address.has_echo {
+        if self.caller.address.has_echo {
             let doubtful = self.talk.unconfirmed.give_up();
             if doubtful > 0 {
                 self.fail();
@@ -405,7 +336,7 @@ impl Session {
         if !self.kept.is_empty() {
             let unsent = count(self.kept.len(), "line");
             self.talk.screen.status(&format!("not sent: {unsent}"));
-            if !self.departure.is_wished() {
+            if !self.caller.departure.is_wished() {
                 self.fail();
             }
         }
@@ -427,16 +358,4 @@ impl Session {
     fn fail(&mut self) {
         self.exit_code = u8::from(!self.is_interactive);
     }
-}
-
-/// Connects to the first of a host's addresses that answers.
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut problem = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, DIAL_TIMEOUT) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => problem = error,
-        }
-    }
-    Err(problem)
 }

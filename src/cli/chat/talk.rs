@@ -1,9 +1,7 @@
 //! [`Talk`]: what becomes of the words that are said and heard, whichever connection carries them.
 
-use super::link::Link;
-use super::payload::{self, Heard};
-use super::screen::Screen;
-use super::unconfirmed::Unconfirmed;
+use crate::cli::client::payload::{self, Heard};
+use crate::cli::client::{Link, Screen, Unconfirmed};
 use fanwire::protocol::Kind;
 use std::time::Instant;
 

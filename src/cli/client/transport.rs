@@ -3,8 +3,8 @@
 //! It does not wait: who polls the socket calls again. TLS errors come out of [`read`](Transport::read) as
 //! [`rustls::Error`]s, for [`describe`] to put into a sentence.
 
-use super::payload::count;
 use crate::cli::escape::escape;
+use crate::cli::plural::count;
 use mio::net::TcpStream;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// What carries a link's bytes.
 #[derive(Debug)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     /// TCP as it is.
     Plain(TcpStream),
     /// TLS over TCP.
@@ -23,16 +23,16 @@ pub(super) enum Transport {
 
 /// How a server proves who it is.
 #[derive(Debug)]
-pub(super) struct Security {
+pub(crate) struct Security {
     /// Whom to trust, among other things.
-    pub(super) config: Arc<ClientConfig>,
+    pub(crate) config: Arc<ClientConfig>,
     /// What the server's certificate must name.
-    pub(super) server_name: ServerName<'static>,
+    pub(crate) server_name: ServerName<'static>,
 }
 
 /// The client's end of TLS, and the socket below.
 #[derive(Debug)]
-pub(super) struct TlsStream {
+pub(crate) struct TlsStream {
     socket: TcpStream,
     connection: ClientConnection,
 }
@@ -42,7 +42,7 @@ impl Transport {
     ///
     /// # Errors
     /// If there is no TLS to be had from the configuration.
-    pub(super) fn new(socket: TcpStream, security: Option<&Security>) -> io::Result<Transport> {
+    pub(crate) fn new(socket: TcpStream, security: Option<&Security>) -> io::Result<Transport> {
         let Some(Security { config, server_name }) = security else { return Ok(Transport::Plain(socket)) };
         let connection =
             ClientConnection::new(config.clone(), server_name.clone()).map_err(io::Error::other)?;
@@ -54,7 +54,7 @@ impl Transport {
     /// # Errors
     /// `WouldBlock` if nothing has come, `Interrupted` if that was nothing for the reader; else what the connection died
     /// of, which may be a [`rustls::Error`].
-    pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(socket) => socket.read(into),
             Transport::Tls(tls) => tls.read(into),
@@ -65,7 +65,7 @@ impl Transport {
     ///
     /// # Errors
     /// `WouldBlock` if there is no room, else what the connection died of.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(socket) => socket.write(bytes),
             Transport::Tls(tls) => tls.write(bytes),
@@ -76,7 +76,7 @@ impl Transport {
     ///
     /// # Errors
     /// As for [`write`](Self::write).
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
             Transport::Plain(_) => Ok(()),
             Transport::Tls(tls) => tls.flush(),
@@ -87,7 +87,7 @@ impl Transport {
     ///
     /// # Errors
     /// `WouldBlock` if that does not fit in yet: to be called again. Else what the connection died of.
-    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Transport::Plain(socket) => socket.shutdown(Shutdown::Write),
             Transport::Tls(tls) => {
@@ -100,12 +100,12 @@ impl Transport {
     }
 
     /// Whether there is TLS to be, and not yet.
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self, Transport::Tls(tls) if tls.connection.is_handshaking())
     }
 
     /// The socket, to be polled.
-    pub(super) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
         match self {
             Transport::Plain(socket) => socket,
             Transport::Tls(tls) => &mut tls.socket,
@@ -155,7 +155,7 @@ impl TlsStream {
 }
 
 /// What went wrong with TLS, and what to do, in a sentence that a terminal can show.
-pub(super) fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => {
             format!("the server's certificate is not trusted: {}", escape(&doubt(error)))

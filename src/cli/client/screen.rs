@@ -1,14 +1,17 @@
 //! [`Screen`]: what the user sees: messages on stdout, and on stderr what happens to the connection.
 
-use super::input::Printer;
 use super::payload::{self, Heard};
 use crate::cli::escape::{append_escaped, escape};
 use fanwire::protocol::Kind;
+use rustyline::ExternalPrinter;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 
+/// Puts text above the line being typed.
+pub(crate) type Printer = Box<dyn ExternalPrinter + Send>;
+
 /// Where messages and status lines go.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// With a line editor all that goes to the terminal goes through it, above the line being typed.
     printer: Option<Printer>,
     is_raw: bool,
@@ -48,29 +51,35 @@ const NAMELESS: &str = "anonymous";
 
 impl Screen {
     /// A screen that shows payloads as they are if `is_raw`, else what people want to see of them.
-    pub(super) fn new(is_raw: bool) -> Screen {
+    pub(crate) fn new(is_raw: bool) -> Screen {
         let (out, err) = (Face::of(&io::stdout()), Face::of(&io::stderr()));
         Screen { printer: None, is_raw, out, err, unwritten: Vec::new(), failure: None }
     }
 
     /// From here on, a line is being typed.
-    pub(super) fn share_with_editor(&mut self, printer: Option<Printer>) {
+    pub(crate) fn share_with_editor(&mut self, printer: Option<Printer>) {
         self.printer = printer;
     }
 
     /// Whether what is typed stays on the screen, as the user's own words among those of the others.
-    pub(super) fn has_editor(&self) -> bool {
+    pub(crate) fn has_editor(&self) -> bool {
         self.printer.is_some()
     }
 
     /// Shows a message, at the next [`flush`](Self::flush).
-    pub(super) fn show(&mut self, kind: Kind, payload: &[u8], heard: &Heard) {
+    pub(crate) fn show(&mut self, kind: Kind, payload: &[u8], heard: &Heard) {
         if self.is_raw && !self.out.is_terminal {
             self.unwritten.extend_from_slice(payload);
         } else {
             let line = self.line(kind, payload, heard);
             self.unwritten.extend_from_slice(line.as_bytes());
         }
+        self.unwritten.push(b'\n');
+    }
+
+    /// Shows a line of our own making, at the next [`flush`](Self::flush).
+    pub(crate) fn show_line(&mut self, line: &str) {
+        self.unwritten.extend_from_slice(line.as_bytes());
         self.unwritten.push(b'\n');
     }
 
@@ -93,7 +102,7 @@ impl Screen {
     }
 
     /// Writes what has been shown.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if self.unwritten.is_empty() || self.failure.is_some() {
             return;
         }
@@ -109,12 +118,12 @@ impl Screen {
     }
 
     /// Why stdout takes no more, if so: its reader has gone, or a disk is full.
-    pub(super) fn failure(&self) -> Option<&io::Error> {
+    pub(crate) fn failure(&self) -> Option<&io::Error> {
         self.failure.as_ref()
     }
 
     /// Says at once what happens, in a line of its own. It must not contain what a peer wrote, unless escaped.
-    pub(super) fn status(&mut self, text: &str) {
+    pub(crate) fn status(&mut self, text: &str) {
         // What came before it stands before it.
         self.flush();
         let text = self.err.paint(DIM, text);

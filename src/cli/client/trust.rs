@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Whose certificates a server may show.
 #[derive(Debug)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Those that an authority of this system has signed.
     System,
     /// Those that a certificate in this PEM file has signed, and no others. The file may hold the server's own.
@@ -23,7 +23,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why there is nobody to trust, and what to do.
-    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
         let builder = ClientConfig::builder();
         let builder = match self {
             Trust::System => builder.with_root_certificates(of_the_system()?),

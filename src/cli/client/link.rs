@@ -31,7 +31,7 @@ const REFUSAL_BYTES_MAX: usize = 4 << 10;
 
 /// A connection to the server.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     transport: Transport,
     connection: Connection,
     out: Vec<u8>,
@@ -56,7 +56,7 @@ const TLS_ALERT: u8 = 21;
 
 impl Link {
     /// Starts the opening handshake on a connection that has been made.
-    pub(super) fn new(transport: Transport, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
+    pub(crate) fn new(transport: Transport, request: ClientRequest, seed: [u8; 32], now: Time) -> Link {
         let mut out = Vec::new();
         let connection = Connection::client(Arc::new(LIMITS), request, seed, now, &mut out);
         Link {
@@ -74,7 +74,7 @@ impl Link {
     }
 
     /// Reads once and hands what came to `receive`. Returns whether there may be more to read.
-    pub(super) fn read(&mut self, buffer: &mut [u8], now: Time, receive: impl FnMut(Kind, &[u8])) -> bool {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], now: Time, receive: impl FnMut(Kind, &[u8])) -> bool {
         match self.transport.read(buffer) {
             Ok(count @ 1..) => {
                 self.first_byte.get_or_insert(buffer[0]);
@@ -119,23 +119,23 @@ impl Link {
     }
 
     /// Does what is due at this time.
-    pub(super) fn handle_timeout(&mut self, now: Time) {
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
         let event = self.connection.handle_timeout(now, &mut self.out);
         self.end(event);
     }
 
     /// Sends a message, once [`write`](Self::write) gets to it. Does nothing unless the link is open.
-    pub(super) fn send(&mut self, kind: Kind, payload: &[u8]) {
+    pub(crate) fn send(&mut self, kind: Kind, payload: &[u8]) {
         self.connection.send(kind, payload, &mut self.out);
     }
 
     /// Starts the closing handshake with 1000. Does nothing unless the link is open.
-    pub(super) fn close(&mut self, now: Time) {
+    pub(crate) fn close(&mut self, now: Time) {
         self.connection.close(CloseCode::NORMAL, &CloseReason::none(), now, &mut self.out);
     }
 
     /// Writes as much as the transport takes, and its end behind the last of it.
-    pub(super) fn write(&mut self, now: Time) {
+    pub(crate) fn write(&mut self, now: Time) {
         while self.written < self.out.len() {
             match self.transport.write(&self.out[self.written..]) {
                 Ok(count @ 1..) => {
@@ -173,22 +173,22 @@ impl Link {
     }
 
     /// Bytes that the transport has not taken yet.
-    pub(super) fn unwritten(&self) -> usize {
+    pub(crate) fn unwritten(&self) -> usize {
         self.out.len() - self.written
     }
 
     /// Whether messages can be sent.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.connection.is_open()
     }
 
     /// Whether the server has let us in, even if it has closed since.
-    pub(super) fn was_accepted(&self) -> bool {
+    pub(crate) fn was_accepted(&self) -> bool {
         self.was_accepted
     }
 
     /// How the link ended, once its TCP connection has too.
-    pub(super) fn ended(&self) -> Option<Ending> {
+    pub(crate) fn ended(&self) -> Option<Ending> {
         let closure = self.closure.as_ref().filter(|_| self.connection.wants() == Wants::Nothing)?;
         let (sequel, problem) = match (&self.transport, closure, &self.tls_error) {
             (_, Closure::Lost, Some(error)) => (Sequel::Fail, transport::describe(error)),
@@ -220,30 +220,30 @@ impl Link {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         self.connection.deadline()
     }
 
     /// The socket, to be polled.
-    pub(super) fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
         self.transport.socket()
     }
 }
 
 /// How a link ended.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     /// Both sides have said goodbye.
-    pub(super) is_agreed: bool,
+    pub(crate) is_agreed: bool,
     /// What to do now.
-    pub(super) sequel: Sequel,
+    pub(crate) sequel: Sequel,
     /// What happened, in a sentence that a terminal can show.
-    pub(super) problem: String,
+    pub(crate) problem: String,
 }
 
 /// What to do after a link has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sequel {
+pub(crate) enum Sequel {
     /// The server is wanted and may come back.
     Reconnect,
     /// The server is done with us.

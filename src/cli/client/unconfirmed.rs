@@ -11,14 +11,14 @@ const WORDS_MAX: usize = 1024;
 ///
 /// Only hashes are kept, so that a thousand long lines cost no more than short ones.
 #[derive(Debug, Default)]
-pub(super) struct Unconfirmed {
+pub(crate) struct Unconfirmed {
     hashes: VecDeque<u64>,
     hasher: RandomState,
 }
 
 impl Unconfirmed {
     /// We have said `words`.
-    pub(super) fn say(&mut self, words: &[u8]) {
+    pub(crate) fn say(&mut self, words: &[u8]) {
         if self.hashes.len() == WORDS_MAX {
             self.hashes.pop_front();
         }
@@ -26,7 +26,7 @@ impl Unconfirmed {
     }
 
     /// `words` came in our name. Whether they are ours, and have not come before.
-    pub(super) fn confirm(&mut self, words: &[u8]) -> bool {
+    pub(crate) fn confirm(&mut self, words: &[u8]) -> bool {
         let hash = self.hasher.hash_one(words);
         match self.hashes.iter().position(|said| *said == hash) {
             Some(position) => self.hashes.remove(position).is_some(),
@@ -35,12 +35,12 @@ impl Unconfirmed {
     }
 
     /// How many have not come back.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.hashes.len()
     }
 
     /// They will not come back any more. How many they were.
-    pub(super) fn give_up(&mut self) -> usize {
+    pub(crate) fn give_up(&mut self) -> usize {
         let count = self.hashes.len();
         self.hashes.clear();
         count

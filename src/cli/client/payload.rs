@@ -1,18 +1,19 @@
 //! What a typed line is on the wire, and what a received payload is for people.
 
 use crate::cli::escape::append_escaped;
+use crate::cli::plural::count;
 use fanwire::protocol::Kind;
 use serde_json::Value;
 use std::fmt::Write;
 
 /// The chat payload in which `username` says `text`.
-pub(super) fn chat(username: &str, text: &str) -> String {
+pub(crate) fn chat(username: &str, text: &str) -> String {
     format!("{{\"username\":{},\"text\":{}}}", Value::from(username), Value::from(text))
 }
 
 /// What a payload is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// Somebody says something.
     Chat {
         /// Empty if it is missing.
@@ -27,7 +28,7 @@ pub(super) enum Heard {
 }
 
 /// Reads a payload. Whatever it is, it is something.
-pub(super) fn read(kind: Kind, payload: &[u8]) -> Heard {
+pub(crate) fn read(kind: Kind, payload: &[u8]) -> Heard {
     let value = match kind {
         Kind::Text => serde_json::from_slice(payload).unwrap_or_default(),
         Kind::Binary => Value::Null,
@@ -46,7 +47,7 @@ pub(super) fn read(kind: Kind, payload: &[u8]) -> Heard {
 const HEX_BYTES_MAX: usize = 16;
 
 /// Appends a payload that is not chat: text as it is, binary as its size and how it begins.
-pub(super) fn append_other(kind: Kind, payload: &[u8], out: &mut String) {
+pub(crate) fn append_other(kind: Kind, payload: &[u8], out: &mut String) {
     if let (Kind::Text, Ok(text)) = (kind, str::from_utf8(payload)) {
         return append_escaped(text, out);
     }
@@ -57,11 +58,6 @@ pub(super) fn append_other(kind: Kind, payload: &[u8], out: &mut String) {
         let _ = write!(out, " {byte:02x}");
     }
     out.push_str(if payload.len() > HEX_BYTES_MAX { " …" } else { "" });
-}
-
-/// `1 byte`, `2 bytes`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -14,15 +14,15 @@ const STABLE: Duration = Duration::from_secs(5);
 /// Waits that double from attempt to attempt, each cut by chance to between its half and its whole, so that a thousand
 /// clients of a server that restarts do not come back in the same instant.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// Attempts since the last connection that was stable.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
 }
 
 impl Backoff {
     /// How long to wait, given a random number and how long the connection lived that has ended (zero if none came
     /// about).
-    pub(super) fn next(&mut self, lived: Duration, random: u32) -> Duration {
+    pub(crate) fn next(&mut self, lived: Duration, random: u32) -> Duration {
         if lived >= STABLE {
             self.attempts = 0;
         }

@@ -12,7 +12,7 @@ use std::thread;
 /// The user's wish to leave. The first wakes the session, which then closes the connection; the second ends the process
 /// at once, whatever it is doing.
 #[derive(Debug)]
-pub(super) struct Departure {
+pub(crate) struct Departure {
     waker: Waker,
     is_wished: AtomicBool,
     /// SIGINT is raised by ourselves, to get the line editor to end.
@@ -24,7 +24,7 @@ impl Departure {
     ///
     /// # Errors
     /// If the system refuses a signal handler or a thread.
-    pub(super) fn watch(waker: Waker) -> io::Result<Arc<Departure>> {
+    pub(crate) fn watch(waker: Waker) -> io::Result<Arc<Departure>> {
         let departure = Arc::new(Departure {
             waker,
             is_wished: AtomicBool::new(false),
@@ -51,27 +51,27 @@ impl Departure {
     }
 
     /// Ctrl-C came to the line editor, from the user or by [`interrupt_editor`](Self::interrupt_editor).
-    pub(super) fn wish_in_editor(&self) {
+    pub(crate) fn wish_in_editor(&self) {
         if !self.is_editor_ending.load(Ordering::SeqCst) {
             self.wish(SIGINT);
         }
     }
 
     /// Whether the user wants to leave.
-    pub(super) fn is_wished(&self) -> bool {
+    pub(crate) fn is_wished(&self) -> bool {
         self.is_wished.load(Ordering::SeqCst)
     }
 
     /// Gets a line editor to return as if Ctrl-C had been pressed in it. If it happens not to be reading just now,
     /// nothing comes of it.
-    pub(super) fn interrupt_editor(&self) {
+    pub(crate) fn interrupt_editor(&self) {
         self.is_editor_ending.store(true, Ordering::SeqCst);
         // It fails for signals that do not exist.
         let _ = signal_hook::low_level::raise(SIGINT);
     }
 
     /// Lets the session look at what has happened.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // It fails if the session's poll is gone, and the session with it.
         let _ = self.waker.wake();
     }
