@@ -9,9 +9,11 @@ mod client;
 mod closure;
 mod descriptors;
 mod escape;
+mod figures;
 mod file;
 mod log;
 mod memory;
+mod output;
 mod passed;
 mod plural;
 mod publish;
@@ -20,6 +22,7 @@ mod secret;
 mod serve;
 mod sources;
 mod subscribe;
+mod top;
 
 use bench::BenchArguments;
 use chat::ChatArguments;
@@ -30,6 +33,7 @@ use sources::Sources;
 use std::env;
 use std::process::ExitCode;
 use subscribe::SubscribeArguments;
+use top::TopArguments;
 
 /// A WebSocket broadcast server: what one client says, everyone in its channel hears, in one order.
 #[derive(Debug, Parser)]
@@ -58,6 +62,8 @@ enum Command {
     Subscribe(SubscribeArguments),
     /// Measure how much a server carries
     Bench(BenchArguments),
+    /// Watch a server's channels, slowest clients and workers
+    Top(TopArguments),
 }
 
 /// A line a paragraph: clap wraps them.
@@ -96,6 +102,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Publish(arguments)) => publish::run(arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
+        Some(Command::Top(arguments)) => top::run(arguments),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `fanwire pub`, `sub`, `top`, `doctor`, `completions` and `man`, the real program, against a real server; or against a
 //! listener that plays one, where the test is about what goes over the wire or about a server that misbehaves.
 
+mod fake_admin;
 mod publish;
 mod subscribe;
+mod top;
 
 #[allow(dead_code, reason = "written for tests/chat, which uses all of it")]
 #[path = "../chat/fake_server.rs"]
