@@ -14,8 +14,8 @@ pub(crate) fn default_budget() -> Option<u64> {
     available(|path| fs::read_to_string(path).ok()).map(|bytes| (bytes / 2) >> 20 << 20)
 }
 
-/// The memory that there is, according to files whose contents `read` gives.
-fn available(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+/// Bytes of the memory that this process may have, according to files whose contents `read` gives.
+pub(crate) fn available(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let limits = groups.lines().flat_map(limit_files).filter_map(|file| {
         // "max" is no limit; version 1 says a number near the largest there is.

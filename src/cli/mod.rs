@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod closure;
 mod descriptors;
+mod doctor;
 mod escape;
 mod figures;
 mod file;
@@ -27,6 +28,7 @@ mod top;
 use bench::BenchArguments;
 use chat::ChatArguments;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use doctor::DoctorArguments;
 use publish::PublishArguments;
 use serve::ServeArguments;
 use sources::Sources;
@@ -64,6 +66,8 @@ enum Command {
     Bench(BenchArguments),
     /// Watch a server's channels, slowest clients and workers
     Top(TopArguments),
+    /// Look whether this machine carries so many connections, and say what to set
+    Doctor(DoctorArguments),
 }
 
 /// A line a paragraph: clap wraps them.
@@ -103,6 +107,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Top(arguments)) => top::run(arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(arguments),
     }
 }
 

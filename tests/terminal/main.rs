@@ -1,6 +1,7 @@
 //! `fanwire pub`, `sub`, `top`, `doctor`, `completions` and `man`, the real program, against a real server; or against a
 //! listener that plays one, where the test is about what goes over the wire or about a server that misbehaves.
 
+mod doctor;
 mod fake_admin;
 mod publish;
 mod subscribe;
