@@ -7,6 +7,7 @@ mod chat;
 mod check;
 mod client;
 mod closure;
+mod completions;
 mod descriptors;
 mod doctor;
 mod escape;
@@ -28,6 +29,7 @@ mod top;
 use bench::BenchArguments;
 use chat::ChatArguments;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use completions::{CompletionsArguments, ManArguments};
 use doctor::DoctorArguments;
 use publish::PublishArguments;
 use serve::ServeArguments;
@@ -68,11 +70,15 @@ enum Command {
     Top(TopArguments),
     /// Look whether this machine carries so many connections, and say what to set
     Doctor(DoctorArguments),
+    /// Write what a shell needs to complete arguments
+    Completions(CompletionsArguments),
+    /// Write the manual
+    Man(ManArguments),
 }
 
 /// A line a paragraph: clap wraps them.
 const NOTES: &str = "\
-`fanwire COMMAND --help` says more of each command.
+`fanwire COMMAND --help` says more of each command, and `fanwire man --dir DIR` writes the pages of all of them.
 
 Exit codes of all commands: 0 done; 1 failed, for a reason that stderr gives; 2 an argument or option cannot be used as \
 given; 128 and the number of a signal for a second one, which ends it at once.";
@@ -108,6 +114,8 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Top(arguments)) => top::run(arguments),
         Some(Command::Doctor(arguments)) => doctor::run(arguments),
+        Some(Command::Completions(arguments)) => completions::run(arguments),
+        Some(Command::Man(arguments)) => completions::run_man(arguments),
     }
 }
 

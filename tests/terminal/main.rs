@@ -3,6 +3,7 @@
 
 mod doctor;
 mod fake_admin;
+mod manual;
 mod publish;
 mod subscribe;
 mod top;
