@@ -1,5 +1,6 @@
 //! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
+mod admin;
 mod changes;
 mod channel_rules;
 mod described;
@@ -7,6 +8,7 @@ mod listen_address;
 mod slow_consumer;
 mod trusted_proxies;
 
+pub use admin::{AdminConfig, Secret};
 pub use changes::Reconfigured;
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
 pub use described::{ConfigSource, Described, Setting, Source};
@@ -71,6 +73,8 @@ pub struct Config {
     pub channels: ChannelRules,
     /// How the server ends.
     pub drain: DrainConfig,
+    /// Where the admin API is, if there is to be one. It needs the feature `control`.
+    pub admin: Option<AdminConfig>,
 }
 
 impl Default for Config {
@@ -98,6 +102,7 @@ impl Default for Config {
             deflate: DeflateConfig::default(),
             channels: ChannelRules::default(),
             drain: DrainConfig::default(),
+            admin: None,
         }
     }
 }
@@ -217,7 +222,7 @@ impl Config {
         if let Some(rate) = &self.rates.bytes {
             rate.check("--max-bytes-per-second", "--byte-burst", limits::BYTE_BURST_MIN)?;
         }
-        Ok(())
+        self.admin.as_ref().map_or(Ok(()), AdminConfig::check)
     }
 
     /// Whether there is any address that is no Unix socket's.

@@ -56,6 +56,8 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+#[cfg(feature = "control")]
+mod control;
 mod dialect;
 pub mod hub;
 pub mod limits;

@@ -246,6 +246,41 @@ pub const FILES_LOOK_MS: u64 = 1_000;
 /// Seconds before its end from which on a certificate is warned about, at the start, at each reload, and daily.
 pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;
 
+// ---- The admin API --------------------------------------------------------------------------------------------
+
+/// Connections to the admin API at a time, live feeds included; one more gets 503. It is for a few people and programs.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// Milliseconds in which a request's head must come, and for which a connection waits for the next one.
+pub const ADMIN_HEAD_TIMEOUT_MS: u64 = 10_000;
+
+/// Milliseconds in which a request's body must come and its answer be made.
+pub const ADMIN_REQUEST_TIMEOUT_MS: u64 = 30_000;
+
+/// Milliseconds for which bytes of an answer may lie with the kernel without being taken.
+pub const ADMIN_WRITE_TIMEOUT_MS: u64 = 10_000;
+
+/// Milliseconds in which every worker must answer what it is asked: a turn takes a few at most.
+pub const ADMIN_ANSWER_TIMEOUT_MS: u64 = 2_000;
+
+/// Milliseconds that requests under way have at the server's end.
+pub const ADMIN_FAREWELL_MS: u64 = 500;
+
+/// Publications in one batch: each message once for each of its channels.
+pub const ADMIN_BATCH_MAX: usize = 1000;
+
+/// Bytes that all publications of one batch may have together, unless a single message may have more.
+pub const ADMIN_BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the shortest token: what is shorter can be guessed.
+pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+
+/// What a page of channels or clients has unless it is said.
+pub const ADMIN_PAGE_DEFAULT: usize = 100;
+
+/// Milliseconds between two messages of the live feed.
+pub const ADMIN_SAMPLE_MS: u64 = 1_000;
+
 // ---- The process ----------------------------------------------------------------------------------------------
 
 /// Worker threads: far above any machine's cores.

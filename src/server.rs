@@ -14,8 +14,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(test)]
-mod asking;
 mod ending;
 mod notifier;
 mod reloading;
@@ -27,6 +25,8 @@ use crate::config::{
     ChannelRules, Config, ConfigError, ConfigSource, Described, ListenAddress, Rate, Rates, Reconfigured,
     Setting,
 };
+#[cfg(feature = "control")]
+use crate::control::{Control, Handles, Opening, Served};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -66,7 +66,10 @@ pub struct Server {
     reloading: Reloading,
     ending: Ending,
     mesh: Arc<Mesh<Waker>>,
-    counters: Vec<Arc<Counters>>,
+    counters: Arc<[Arc<Counters>]>,
+    /// The admin API, if it is asked for.
+    #[cfg(feature = "control")]
+    control: Option<Control>,
     threads: Arc<[JoinHandle<()>]>,
     /// Says that nobody is to wait any longer.
     impatience: Sender<Notice>,
@@ -188,7 +191,9 @@ impl Server {
             trusted_proxies: Arc::new(config.trusted_proxies.clone()),
             unix_send_buffer_bytes: config.send_buffer_bytes,
         };
-        let counters: Vec<_> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
+        let counters: Arc<[_]> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
+        #[cfg(feature = "control")]
+        let opening = config.admin.clone().map(Opening::listen).transpose()?;
         let sockets = listeners
             .into_iter()
             .enumerate()
@@ -204,6 +209,11 @@ impl Server {
         let (workers, wakers): (Vec<Worker>, Vec<Waker>) = sockets.into_iter().unzip();
         let mesh = Mesh::new(wakers, config.connections_max, config.memory_bytes_max)
             .with_connections_per_address_max(config.connections_per_address_max);
+        #[cfg(feature = "control")]
+        let mesh = match &opening {
+            Some(opening) => mesh.with_answers(opening.answers()),
+            None => mesh,
+        };
         let mesh = Arc::new(mesh);
         let ending = Ending::new(mesh.clone(), config);
         let (sender, notices) = mpsc::channel();
@@ -221,7 +231,17 @@ impl Server {
         }
         let threads = threads.into();
         let renewal = certificates.map(Renewal::start).transpose()?;
-        let impatience = sender;
+        #[cfg(feature = "control")]
+        let control = match opening {
+            None => None,
+            Some(opening) => Some(opening.start(Served {
+                mesh: mesh.clone(),
+                counters: counters.clone(),
+                seed,
+                started: common.started,
+                handles: Arc::new(handles(&ending, &reloading)),
+            })?),
+        };
         Ok(Server {
             plain,
             tls: tls_listens,
@@ -230,10 +250,18 @@ impl Server {
             ending,
             mesh,
             counters,
+            #[cfg(feature = "control")]
+            control,
             threads,
-            impatience,
+            impatience: sender,
             notices,
         })
+    }
+
+    /// The address of the admin API, with its real port; none unless it [is asked for](Config::admin).
+    #[cfg(feature = "control")]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(Control::address)
     }
 
     /// The addresses of TCP that the server listens on in plaintext, in the order of the configuration, with their real
@@ -320,8 +348,13 @@ impl Server {
     /// # Errors
     /// As soon as a worker fails: a part of the clients is gone, and the process had better end.
     pub fn wait(self) -> Result<Totals, ServerError> {
-        await_workers(&self.notices, self.mesh.shards())?;
-        Ok(self.totals())
+        let ended = await_workers(&self.notices, self.mesh.shards());
+        let totals = self.totals();
+        #[cfg(feature = "control")]
+        if let Some(control) = self.control {
+            control.stop();
+        }
+        ended.map(|()| totals)
     }
 
     /// Begins to tell the service manager that we are alive, if it wants to know.
@@ -329,7 +362,7 @@ impl Server {
         let variable = |name| env::var(name).ok();
         let (usec, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
         let Some(patience) = watchdog::patience(usec.as_deref(), pid.as_deref()) else { return Ok(()) };
-        let (mesh, counters) = (self.mesh.clone(), self.counters.clone());
+        let (mesh, counters) = (self.mesh.clone(), self.counters.to_vec());
         let (threads, notifier) = (self.threads.clone(), notifier.clone());
         Watchdog { mesh, counters, threads, notifier }.start(patience)
     }
@@ -417,6 +450,21 @@ impl Server {
             "ended"
         );
         Ok(totals)
+    }
+}
+
+/// What the control plane may have the server do.
+#[cfg(feature = "control")]
+fn handles(ending: &Ending, reloading: &Reloading) -> Handles {
+    let (draining, ending) = (ending.clone(), ending.clone());
+    let [running, describing, reloading] = [reloading.clone(), reloading.clone(), reloading.clone()];
+    let reload = move || reloading.reload("told to reload by the admin API");
+    Handles {
+        drain: Box::new(move || _ = draining.begin("told to drain by the admin API")),
+        phase: Box::new(move || ending.phase()),
+        config: Box::new(move || running.config()),
+        settings: Box::new(move || describing.settings()),
+        reload: Box::new(reload),
     }
 }
 
@@ -534,6 +582,10 @@ impl Greeting {
         }
         if let Some(proxies) = &self.proxies {
             tracing::info!("{proxies}");
+        }
+        #[cfg(feature = "control")]
+        if let Some(address) = server.admin_address() {
+            tracing::info!("admin API and dashboard at http://{address}/");
         }
         let workers =
             if self.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", self.workers) };

@@ -120,7 +120,7 @@ fn imports_point_one_way() {
 #[test]
 fn locks_of_the_data_plane_are_in_the_mesh() {
     assert_tidy(&rust_files(&["src"]), |file| match file.module().first().map(String::as_str) {
-        Some("mesh" | "server" | "cli" | "main" | "lib") => Vec::new(),
+        Some("mesh" | "control" | "server" | "cli" | "main" | "lib") => Vec::new(),
         _ => locks(&file.text),
     });
     assert_eq!(locks("use std::sync::{Arc, Mutex};"), ["locks with std::sync::Mutex"]);

@@ -9,14 +9,17 @@ use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    ChannelRules, Config, ConfigError, ConfigSource, DeflateConfig, Described, DrainConfig, Goodbye,
-    ListenAddress, OriginPolicy, PassedListener, PayloadPolicy, Rate, Rates, Setting, Source, TlsFiles,
-    TrustedProxies,
+    AdminConfig, ChannelRules, Config, ConfigError, ConfigSource, DeflateConfig, Described, DrainConfig,
+    Goodbye, ListenAddress, OriginPolicy, PassedListener, PayloadPolicy, Rate, Rates, Secret, Setting,
+    Source, TlsFiles, TrustedProxies,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
 use fanwire::server::{Server, ServerError};
-
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -147,6 +150,14 @@ pub(crate) struct ServeArguments {
     /// Serve /echo, where messages go back to their sender only
     #[arg(long, env = "FANWIRE_ECHO", value_parser = BoolishValueParser::new())]
     echo: bool,
+    /// Address and port of the admin API, with metrics and a dashboard; only this machine's own unless there is a token
+    /// [default: none]
+    #[arg(long, value_name = "ADDR", env = "FANWIRE_ADMIN", value_parser = address)]
+    admin: Option<SocketAddr>,
+    /// File with the token that the admin API asks for, at least 16 characters: openssl rand -hex 32 >FILE. The variable
+    /// FANWIRE_ADMIN_TOKEN may hold the token itself instead; no option does, for those can be seen by everyone
+    #[arg(long, value_name = "FILE", env = "FANWIRE_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
     /// How log lines are written, to stderr
     #[arg(long, value_enum, value_name = "FORMAT", env = "FANWIRE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -359,7 +370,47 @@ fn config(
                 DrainCode::ServiceRestart => Goodbye::ServiceRestart,
             },
         },
+        admin: admin(arguments.admin, arguments.admin_token_file, env::var_os("FANWIRE_ADMIN_TOKEN"))?,
     })
+}
+
+/// The admin API and its token, which is of no use without it.
+fn admin(
+    address: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+    token: Option<OsString>,
+) -> Result<Option<AdminConfig>, ConfigError> {
+    let Some(address) = address else {
+        let option = if token_file.is_some() { "--admin-token-file" } else { "FANWIRE_ADMIN_TOKEN" };
+        return match (token_file, token) {
+            (None, None) => Ok(None),
+            _ => Err(ConfigError::new(
+                option,
+                "is given without --admin",
+                "say where the admin API is to be, as --admin 127.0.0.1:8081",
+            )),
+        };
+    };
+    let token = match (token_file, token) {
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            let problem = "and FANWIRE_ADMIN_TOKEN are both given";
+            return Err(ConfigError::new("--admin-token-file", problem, "leave one of them out"));
+        }
+        (None, Some(token)) => Some(token.into_string().map_err(|_| {
+            ConfigError::new("FANWIRE_ADMIN_TOKEN", "is not UTF-8", "make one with: openssl rand -hex 32")
+        })?),
+        (Some(file), None) => Some(fs::read_to_string(&file).map_err(|error| {
+            let problem = format!("{} cannot be read: {error}", file.display());
+            ConfigError::new("--admin-token-file", problem, "make it with: openssl rand -hex 32 >FILE")
+        })?),
+    };
+    Ok(Some(AdminConfig { address, token: token.map(|token| Secret::new(token.trim())) }))
+}
+
+/// An address of TCP.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, as 127.0.0.1:8081 or [::1]:8081".to_owned())
 }
 
 /// The memory budget of who gives none: what the system says, but never so little that it would be refused;
@@ -621,6 +672,32 @@ mod tests {
         assert_eq!(addresses(&plain), Ok((ports(&[1]), ports(&[]))));
         assert_eq!(addresses(&tls), Ok((ports(&[]), ports(&[2]))));
         assert_eq!(addresses(&[plain, tls].concat()), Ok((ports(&[1]), ports(&[2]))));
+    }
+
+    #[test]
+    fn the_admin_token_comes_from_a_file_or_the_environment_and_never_without_an_address() {
+        let address = Some(SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let file = std::env::temp_dir().join(format!("fanwire-admin-token-{}", std::process::id()));
+        fs::write(&file, "0123456789abcdef\n").expect("a temporary file");
+        let token = |result: Result<Option<AdminConfig>, ConfigError>| {
+            result.map(|admin| admin.and_then(|admin| admin.token)).map_err(|error| error.option)
+        };
+        let secret = || Some(Secret::new("0123456789abcdef"));
+        assert_eq!(
+            token(admin(address, Some(file.clone()), None)),
+            Ok(secret()),
+            "its line end is not part of it"
+        );
+        assert_eq!(token(admin(address, None, Some("0123456789abcdef".into()))), Ok(secret()));
+        assert_eq!(token(admin(address, None, None)), Ok(None));
+        assert_eq!(admin(None, None, None), Ok(None));
+        assert_eq!(token(admin(address, Some(file.clone()), Some("x".into()))), Err("--admin-token-file"));
+        assert_eq!(token(admin(None, Some(file.clone()), None)), Err("--admin-token-file"));
+        assert_eq!(token(admin(None, None, Some("x".into()))), Err("FANWIRE_ADMIN_TOKEN"));
+        fs::remove_file(&file).expect("it was written");
+        assert_eq!(token(admin(address, Some(file), None)), Err("--admin-token-file"));
+        let error = parse(&["--admin", "0.0.0.0:8081"]).expect_err("anybody could use it");
+        assert!(error.starts_with("--admin ") && error.contains("--admin-token-file"), "{error}");
     }
 
     #[test]

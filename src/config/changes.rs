@@ -62,6 +62,7 @@ impl Config {
             deflate,
             channels,
             drain,
+            admin,
         } = self;
         come_of.keep("--listen", listen, &mut wanted.listen);
         come_of.keep("--listen-tls", listen_tls, &mut wanted.listen_tls);
@@ -70,6 +71,7 @@ impl Config {
         come_of.keep("--unix-mode", unix_mode, &mut wanted.unix_mode);
         come_of.keep("--proxy-protocol", proxy_protocol, &mut wanted.proxy_protocol);
         come_of.keep("--tls-cert", tls, &mut wanted.tls);
+        come_of.keep("--admin", admin, &mut wanted.admin);
         come_of.keep("--workers", workers, &mut wanted.workers);
         come_of.keep("--send-buffer", send_buffer_bytes, &mut wanted.send_buffer_bytes);
 

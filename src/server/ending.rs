@@ -1,11 +1,15 @@
 //! [`Ending`]: the orderly end of a server, which begins once, however often somebody asks for it.
 
 use crate::config::{Config, DrainConfig, Goodbye};
+#[cfg(feature = "control")]
+use crate::control::Phase;
 use crate::hub::ShardId;
 use crate::limits;
 use crate::mesh::Mesh;
 use crate::shard::mail::Order;
 use mio::Waker;
+#[cfg(feature = "control")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +23,9 @@ pub(super) struct Ending {
     mesh: Arc<Mesh<Waker>>,
     told: Arc<Mutex<Told>>,
     begun: Arc<OnceLock<Instant>>,
+    /// The listeners are being closed.
+    #[cfg(feature = "control")]
+    is_draining: Arc<AtomicBool>,
 }
 
 /// What the operator wants of it.
@@ -37,7 +44,13 @@ impl Told {
 impl Ending {
     /// The end of the shards of `mesh`.
     pub(super) fn new(mesh: Arc<Mesh<Waker>>, config: &Config) -> Ending {
-        Ending { mesh, told: Arc::new(Mutex::new(Told::of(config))), begun: Arc::default() }
+        Ending {
+            mesh,
+            told: Arc::new(Mutex::new(Told::of(config))),
+            begun: Arc::default(),
+            #[cfg(feature = "control")]
+            is_draining: Arc::default(),
+        }
     }
 
     /// It is to go as `config` says, as far as it has not begun.
@@ -73,6 +86,16 @@ impl Ending {
         true
     }
 
+    /// How far it is.
+    #[cfg(feature = "control")]
+    pub(super) fn phase(&self) -> Phase {
+        match (self.begun.get(), self.is_draining.load(Ordering::Relaxed)) {
+            (None, _) => Phase::Serving,
+            (Some(_), false) => Phase::Announced,
+            (Some(_), true) => Phase::Draining,
+        }
+    }
+
     /// Whether it began only a moment ago.
     pub(super) fn has_just_begun(&self) -> bool {
         self.begun.get().is_some_and(|begun| begun.elapsed() < ONE_SIGNAL)
@@ -92,6 +115,8 @@ impl Ending {
 
     /// Has the workers close their listeners, deliver, and say goodbye.
     fn drain(&self, why: &str) {
+        #[cfg(feature = "control")]
+        self.is_draining.store(true, Ordering::Relaxed);
         let connections = self.mesh.connections();
         let DrainConfig { spread_ms_max, goodbye, .. } = self.told().drain;
         let spread_ms = limits::drain_spread_ms(connections, spread_ms_max);

@@ -29,7 +29,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(config: Config) -> Server {
-    Server::start(Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], workers: 2, ..config })
+    Server::start(Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], workers: 2, ..config })
         .unwrap()
 }
 

@@ -1,0 +1,146 @@
+//! The admin API's routes, and what holds for all of them: who may ask, what each answer says, how long it may take.
+
+use super::access::TokenPlace;
+use super::plane::Plane;
+use super::refusal::Refusal;
+use super::{channels, clients, exposition, live, operations, page, publish, sample};
+use crate::limits;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, openapi};
+
+/// What can be asked without a token: the page asks for it, load balancers have none, and the description is no secret.
+const OPEN_PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+
+/// Bytes of a batch that are no payload: names, keys, quotes.
+const BATCH_ENVELOPE_BYTES: usize = 1 << 20;
+
+/// The description of all routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "fanwire admin API", description = "For those who run a fanwire server."),
+    paths(
+        channels::list,
+        channels::one,
+        publish::one,
+        publish::batch,
+        clients::list,
+        clients::one,
+        clients::close,
+        operations::drain,
+        operations::configuration,
+        operations::reload,
+        operations::health,
+        operations::readiness,
+        exposition::metrics,
+        live::live,
+        page::dashboard,
+        description,
+    ),
+    components(schemas(sample::Sample)),
+    security(("token" = [])),
+    modifiers(&Token)
+)]
+struct Description;
+
+/// The token, where the server has one.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// All routes of `plane`.
+pub(super) fn routes(plane: Arc<Plane>) -> Router {
+    let message_bytes_max = plane.served.config().limits.message_bytes_max;
+    // Base64 has four bytes for three, JSON's escapes up to six for one; what a batch may have is more than one message.
+    let batch_bytes_max = (limits::ADMIN_BATCH_BYTES_MAX.max(message_bytes_max) / 3).saturating_mul(4);
+    let batch_bytes_max = batch_bytes_max.saturating_add(BATCH_ENVELOPE_BYTES);
+    Router::new()
+        .route("/v1/channels", get(channels::list))
+        .route("/v1/channels/{*rest}", get(channels::one).post(publish::one))
+        .layer(DefaultBodyLimit::max(message_bytes_max))
+        .route("/v1/messages", post(publish::batch).layer(DefaultBodyLimit::max(batch_bytes_max)))
+        .route("/v1/clients", get(clients::list))
+        .route("/v1/clients/{id}", get(clients::one).delete(clients::close))
+        .route("/v1/drain", post(operations::drain))
+        .route("/v1/config", get(operations::configuration))
+        .route("/v1/reload", post(operations::reload))
+        .route("/v1/live", get(live::live))
+        .route("/healthz", get(operations::health))
+        .route("/readyz", get(operations::readiness))
+        .route("/metrics", get(exposition::metrics))
+        .route("/openapi.json", get(description))
+        .route("/", get(page::dashboard))
+        .fallback(nothing)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(plane.clone(), guard))
+        .with_state(plane)
+}
+
+/// This description
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+async fn description() -> Json<openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+async fn nothing() -> Refusal {
+    Refusal::not_found("there is nothing here").fix("what there is, /openapi.json says")
+}
+
+async fn no_such_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this has no such method")
+}
+
+/// Lets in who may come, and says what every answer says.
+async fn guard(State(plane): State<Arc<Plane>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match admit(&plane, &request) {
+        Ok(()) => {
+            let patience = Duration::from_millis(limits::ADMIN_REQUEST_TIMEOUT_MS);
+            timeout(patience, next.run(request)).await.unwrap_or_else(|_| too_slow().into_response())
+        }
+        Err(refusal) => {
+            tracing::debug!(error = refusal.error(), "the admin API refuses");
+            refusal.into_response()
+        }
+    };
+    // Of the target only the path: a token may stand behind it.
+    tracing::debug!(%method, path, status = response.status().as_u16(), "admin API");
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn admit(plane: &Plane, request: &Request) -> Result<(), Refusal> {
+    let (uri, headers) = (request.uri(), request.headers());
+    plane.access.check_source(uri, headers)?;
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_read && OPEN_PATHS.contains(&uri.path()) {
+        return Ok(());
+    }
+    let place = if uri.path() == "/v1/live" { TokenPlace::Anywhere } else { TokenPlace::Header };
+    plane.access.check_token(uri, headers, place)
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")
+        .header(axum::http::header::CONNECTION, "close")
+}

@@ -1,0 +1,107 @@
+//! What requests have in common: channel names in paths, parameters, bodies.
+
+use super::refusal::Refusal;
+use crate::hub::ChannelName;
+use crate::limits;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+/// What of the path is behind the route's own part, percent-decoded.
+pub(super) struct Rest(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Rest {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Rest, Refusal> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(rest)) => Ok(Rest(rest)),
+            Err(_) => Err(Refusal::bad_request("the path is not UTF-8 when its escapes are read")),
+        }
+    }
+}
+
+/// The body of a request, whole, as far as the route's limit allows.
+pub(super) async fn body(request: Request) -> Result<Bytes, Refusal> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Refusal::too_large("the body has more bytes than this takes")
+        } else {
+            Refusal::bad_request("the body ended before its time")
+        }
+    })
+}
+
+/// The media type of the body, in lower case, and its `charset` if it has one.
+///
+/// # Errors
+/// 415 if there is none, or none that is text.
+pub(super) fn media_type(headers: &HeaderMap) -> Result<(String, Option<String>), Refusal> {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(value) = value else {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has no Content-Type")
+            .fix("send Content-Type: text/plain, application/json or application/octet-stream"));
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let charset = parts.filter_map(|parameter| parameter.split_once('=')).find_map(|(name, value)| {
+        name.eq_ignore_ascii_case("charset").then(|| value.trim_matches('"').to_ascii_lowercase())
+    });
+    Ok((media_type, charset))
+}
+
+/// A body of JSON.
+///
+/// # Errors
+/// 415 if it does not say that it is, 400 if it is none, 422 if it is not what is asked for.
+pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Refusal> {
+    let (media_type, _) = media_type(headers)?;
+    if media_type != "application/json" {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not application/json")
+            .fix("send Content-Type: application/json"));
+    }
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Refusal::unprocessable(format!("the JSON is not what this takes: {error}")),
+        _ => Refusal::bad_request(format!("the body is not JSON: {error}")),
+    })
+}
+
+/// The parameters of a request.
+///
+/// # Errors
+/// 400 if there is one that is not known, or whose value makes no sense.
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(parameters)) => Ok(parameters),
+        Err(rejection) => Err(Refusal::bad_request(rejection.body_text())),
+    }
+}
+
+/// How many a page may have.
+///
+/// # Errors
+/// 400 if that is none or too many.
+pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Refusal> {
+    match limit {
+        None => Ok(limits::ADMIN_PAGE_DEFAULT),
+        Some(limit @ 1..=limits::ADMIN_PAGE_MAX) => Ok(limit),
+        Some(_) => Err(Refusal::bad_request(format!("limit is not one of 1 to {}", limits::ADMIN_PAGE_MAX))),
+    }
+}
+
+/// The answer to a cursor that nobody has been given.
+pub(super) fn wrong_cursor() -> Refusal {
+    Refusal::bad_request("the cursor is none that was given").fix("give what the page before had as next")
+}
+
+/// The name of a channel.
+///
+/// # Errors
+/// 400 if no channel can have it.
+pub(super) fn channel(name: &str) -> Result<ChannelName, Refusal> {
+    ChannelName::new(name).map_err(|error| Refusal::bad_request(error.to_string()))
+}
