@@ -37,30 +37,6 @@ impl Cell {
     }
 }
 
-/// What a counter means, for those who show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
-    /// Its name, that of a field of [`Counters`] and [`Totals`].
-    pub name: &'static str,
-    /// What is said of it there.
-    pub help: String,
-    /// Whether it goes down, too.
-    pub is_gauge: bool,
-}
-
-impl Meaning {
-    fn of(name: &'static str, doc: &'static str) -> Meaning {
-        let doc = doc.trim();
-        match doc.strip_prefix("Gauge: ") {
-            Some(help) => {
-                let (first, rest) = help.split_at(help.chars().next().map_or(0, char::len_utf8));
-                Meaning { name, help: first.to_uppercase() + rest, is_gauge: true }
-            }
-            None => Meaning { name, help: doc.to_owned(), is_gauge: false },
-        }
-    }
-}
-
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
         /// One shard's counters.
@@ -97,11 +73,6 @@ macro_rules! counters {
             /// Each counter's name and value, in the order in which they are declared.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
-            }
-
-            /// What each of them means, in the same order.
-            pub fn meanings() -> impl Iterator<Item = Meaning> {
-                [$((stringify!($name), concat!($($doc),+)),)+].into_iter().map(|(name, doc)| Meaning::of(name, doc))
             }
         }
     };
@@ -229,17 +200,5 @@ mod tests {
         assert_eq!((totals.publications, totals.connections_open), (5, 7));
         assert!(totals.iter().any(|row| row == ("publications", 5)));
         assert!(totals.iter().map(|(name, _)| name).eq(Totals::meanings().map(|meaning| meaning.name)));
-    }
-
-    #[test]
-    fn a_counter_means_what_its_documentation_says() {
-        let meanings: Vec<Meaning> = Totals::meanings().collect();
-        assert_eq!(meanings.len(), Totals::default().iter().count());
-        let meaning =
-            |name: &str| meanings.iter().find(|meaning| meaning.name == name).expect("it is counted");
-        assert_eq!(meaning("bytes_read").help, "Bytes read from sockets.");
-        let (gauge, long) = (meaning("connections_open"), meaning("connections_turned_away_by_address"));
-        assert!(gauge.is_gauge && gauge.help.starts_with("Clients on this shard, those"), "{gauge:?}");
-        assert!(!long.is_gauge && long.help.contains("place left to tell them, without a word."), "{long:?}");
     }
 }

@@ -5,7 +5,7 @@
 //! from that.
 
 use super::plane::{Phase, Plane};
-use crate::metrics::{Meaning, Totals};
+use crate::metrics::{Counters, Histogram, Totals};
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -169,21 +169,94 @@ impl Collector for Exposed {
         let is_in_a_family = |name: &str| {
             FAMILIES.iter().any(|family| family.members.iter().any(|(_, counter)| *counter == name))
         };
-        for (number, Meaning { name, help, is_gauge }) in Totals::meanings().enumerate() {
+        for (number, (name, meaning)) in Totals::meanings().enumerate() {
             if is_in_a_family(name) {
                 continue;
             }
-            let kind = if is_gauge { MetricType::Gauge } else { MetricType::Counter };
+            let (kind, help) = kind_and_help(meaning);
             let mut metric = encoder.encode_descriptor(name, &help, None, kind)?;
             for (worker, totals) in workers.iter().enumerate() {
                 let count = totals.iter().nth(number).map_or(0, |(_, count)| count);
                 let labels = [("worker", worker.to_string())];
                 let mut metric = metric.encode_family(&labels)?;
-                if is_gauge { metric.encode_gauge(&count)? } else { count_of(metric, count)? }
+                match kind {
+                    MetricType::Gauge => metric.encode_gauge(&count)?,
+                    _ => count_of(metric, count)?,
+                }
+            }
+        }
+        let help =
+            "WebSocket connections that have ended, by the code of the Close frame; 1006 if there was none";
+        let mut metric = encoder.encode_descriptor("closes", help, None, MetricType::Counter)?;
+        for (worker, counters) in served.counters.iter().enumerate() {
+            for (code, count) in counters.closes.iter() {
+                let labels = [("worker", worker.to_string()), ("code", code.to_owned())];
+                count_of(metric.encode_family(&labels)?, count)?;
+            }
+        }
+        for Durations { name, help, histogram } in &DURATIONS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (worker, counters) in served.counters.iter().enumerate() {
+                let labels = [("worker", worker.to_string())];
+                durations(metric.encode_family(&labels)?, histogram(counters))?;
             }
         }
         Ok(())
     }
+}
+
+/// How long something takes.
+struct Durations {
+    name: &'static str,
+    help: &'static str,
+    histogram: fn(&Counters) -> &Histogram,
+}
+
+const DURATIONS: [Durations; 2] = [
+    Durations {
+        name: "turn_duration_seconds",
+        help: "How long turns of a worker's loop took, without the wait before each; the sum is the time it was busy",
+        histogram: |counters| &counters.turn,
+    },
+    Durations {
+        name: "delivery_latency_seconds",
+        help: "How old the oldest publication was in each write that carried any to a subscriber that reads",
+        histogram: |counters| &counters.delivery,
+    },
+];
+
+/// Writes a histogram, in seconds. Its buckets here are those in between two bounds, and add up to the whole.
+fn durations(mut metric: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+    let snapshot = histogram.snapshot();
+    let mut so_far = 0;
+    let mut buckets: Vec<(f64, u64)> = Vec::new();
+    for (us, below) in snapshot.below() {
+        buckets.push((us as f64 / 1e6, below - so_far));
+        so_far = below;
+    }
+    buckets.push((f64::INFINITY, snapshot.count() - so_far));
+    metric.encode_histogram(
+        snapshot.sum_us() as f64 / 1e6,
+        snapshot.count(),
+        &buckets,
+        None::<&HashMap<usize, Exemplar<NoLabelSet, f64>>>,
+    )
+}
+
+/// What kind of metric a counter is, and what is said of it, without the marks of documentation.
+fn kind_and_help(meaning: &str) -> (MetricType, String) {
+    let (kind, help) = match meaning.strip_prefix("Gauge: ") {
+        Some(help) => (MetricType::Gauge, help),
+        None => (MetricType::Counter, meaning),
+    };
+    let (first, rest) = help.split_at(help.chars().next().map_or(0, char::len_utf8));
+    let mut plain = first.to_uppercase();
+    // A link is a name in brackets, and behind it where it leads.
+    for (number, part) in rest.split("](").enumerate() {
+        let part = if number == 0 { part } else { part.split_once(')').map_or(part, |(_, behind)| behind) };
+        plain.extend(part.chars().filter(|character| !matches!(character, '[' | ']' | '`')));
+    }
+    (kind, plain)
 }
 
 fn count_of(mut metric: MetricEncoder<'_>, count: u64) -> fmt::Result {
@@ -218,8 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn help_is_what_the_documentation_says_without_its_marks() {
+        let said = |meaning| {
+            let (kind, help) = kind_and_help(meaning);
+            (kind.as_str().to_owned(), help)
+        };
+        assert_eq!(said("Bytes read."), ("counter".to_owned(), "Bytes read.".to_owned()));
+        assert_eq!(
+            said("Gauge: bytes on top of `a`."),
+            ("gauge".to_owned(), "Bytes on top of a.".to_owned())
+        );
+        let linked = "Those of operators, among [`publications`](Self::publications).";
+        assert_eq!(said(linked).1, "Those of operators, among publications.");
+    }
+
+    #[test]
     fn what_families_are_made_of_is_counted() {
-        let names: Vec<&str> = Totals::meanings().map(|meaning| meaning.name).collect();
+        let names: Vec<&str> = Totals::meanings().map(|(name, _)| name).collect();
         for (_, counter) in FAMILIES.iter().flat_map(|family| family.members) {
             assert!(names.contains(counter), "{counter}");
         }

@@ -3,7 +3,7 @@
 use super::channels::{self, Channel};
 use super::clients::{self, Client};
 use super::plane::{Phase, Plane};
-use crate::metrics::{Counters, Totals};
+use crate::metrics::{HistogramSnapshot, Totals};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -36,6 +36,10 @@ pub(super) struct Sample {
     rates: Rates,
     /// Everything that is counted, since the start.
     totals: BTreeMap<&'static str, u64>,
+    /// How old publications were when they were written, in seconds; none if none were.
+    latency: Option<Latency>,
+    /// How long turns of the workers' loops took, in seconds; none if there were none.
+    turns: Option<Turns>,
     /// What each worker does.
     workers: Vec<Worker>,
     /// The clients with most bytes queued.
@@ -72,6 +76,28 @@ pub(super) struct Rates {
     closes: f64,
 }
 
+/// How old publications were when they were written, in seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Latency {
+    /// Half of them were younger.
+    p50: f64,
+    /// Nine of ten.
+    p90: f64,
+    /// All but one of a hundred.
+    p99: f64,
+    /// The oldest.
+    max: f64,
+}
+
+/// How long turns took, in seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Turns {
+    /// Half of them were shorter.
+    p50: f64,
+    /// All but one of a hundred.
+    p99: f64,
+}
+
 /// One worker.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Worker {
@@ -90,7 +116,15 @@ pub(super) struct Worker {
 /// Remembers the second before.
 pub(super) struct Sampler {
     at: Instant,
-    workers: Vec<Totals>,
+    workers: Vec<Counted>,
+}
+
+/// What a worker has counted so far.
+struct Counted {
+    totals: Totals,
+    closes: u64,
+    turn: HistogramSnapshot,
+    delivery: HistogramSnapshot,
 }
 
 impl Sampler {
@@ -105,30 +139,38 @@ impl Sampler {
         // A worker that hangs is no reason to say nothing.
         let slowest = clients::slowest(plane, SLOWEST).await.unwrap_or_default();
         let (busiest, channels) = channels::busiest(plane, String::new(), BUSIEST).await.unwrap_or_default();
-        let (at, workers) = (Instant::now(), counted(plane));
+        let (at, latter) = (Instant::now(), counted(plane));
         let seconds = at.duration_since(self.at).as_secs_f64().max(f64::EPSILON);
+        let former = std::mem::replace(&mut self.workers, latter);
+        self.at = at;
+        let latter = &self.workers;
         let rate = |former: u64, latter: u64| latter.saturating_sub(former) as f64 / seconds;
-        let sum =
-            |of: fn(&Totals) -> u64| rate(self.workers.iter().map(of).sum(), workers.iter().map(of).sum());
+        let sum = |of: fn(&Counted) -> u64| rate(former.iter().map(of).sum(), latter.iter().map(of).sum());
+        let since = |of: fn(&Counted) -> &HistogramSnapshot| {
+            let pairs = former.iter().zip(latter);
+            pairs.fold(HistogramSnapshot::default(), |all, (former, latter)| {
+                all.plus(&of(latter).since(of(former)))
+            })
+        };
         let rates = Rates {
-            messages_in: sum(|totals| totals.messages_received),
-            deliveries: sum(|totals| totals.deliveries_queued),
-            bytes_in: sum(|totals| totals.bytes_read),
-            bytes_out: sum(|totals| totals.bytes_written),
-            connects: sum(|totals| totals.connections_accepted),
-            drops: sum(|totals| {
+            messages_in: sum(|counted| counted.totals.messages_received),
+            deliveries: sum(|counted| counted.totals.deliveries_queued),
+            bytes_in: sum(|counted| counted.totals.bytes_read),
+            bytes_out: sum(|counted| counted.totals.bytes_written),
+            connects: sum(|counted| counted.totals.connections_accepted),
+            drops: sum(|Counted { totals, .. }| {
                 totals.slow_consumer_messages_dropped_by_closing
                     + totals.slow_consumer_messages_dropped_oldest
                     + totals.slow_consumer_messages_dropped_for_latest
             }),
-            closes: sum(|totals| totals.closed_cleanly + totals.closed_abnormally),
+            closes: sum(|counted| counted.closes),
         };
-        let pairs = self.workers.iter().zip(&workers).zip(plane.desk.shards());
-        let balance = pairs.map(|((former, latter), shard)| Worker {
+        let pairs = former.iter().zip(latter).zip(plane.desk.shards());
+        let workers = pairs.map(|((former, latter), shard)| Worker {
             worker: usize::from(shard.0),
-            connections: latter.connections_open,
-            deliveries_per_second: rate(former.deliveries_queued, latter.deliveries_queued),
-            busy: 0.0,
+            connections: latter.totals.connections_open,
+            deliveries_per_second: rate(former.totals.deliveries_queued, latter.totals.deliveries_queued),
+            busy: (latter.turn.since(&former.turn).sum_us() as f64 / 1e6 / seconds).min(1.0),
             mailbox_bytes: served.mesh.mailbox_bytes(shard),
         });
         let totals = plane.totals();
@@ -145,17 +187,35 @@ impl Sampler {
             },
             rates,
             totals: totals.iter().collect(),
-            workers: balance.collect(),
+            latency: latency(&since(|counted| &counted.delivery)),
+            turns: turns(&since(|counted| &counted.turn)),
+            workers: workers.collect(),
             slowest,
             busiest,
         };
-        (self.at, self.workers) = (at, workers);
-        // Its keys are texts and its numbers finite.
+        // Its keys are texts.
         serde_json::to_string(&sample).unwrap_or_default()
     }
 }
 
+fn latency(delivery: &HistogramSnapshot) -> Option<Latency> {
+    let seconds = |part| delivery.quantile_us(part).map(|us| us / 1e6);
+    let max = delivery.max_us()? as f64 / 1e6;
+    Some(Latency { p50: seconds(0.5)?, p90: seconds(0.9)?, p99: seconds(0.99)?, max })
+}
+
+fn turns(turn: &HistogramSnapshot) -> Option<Turns> {
+    let seconds = |part| turn.quantile_us(part).map(|us| us / 1e6);
+    Some(Turns { p50: seconds(0.5)?, p99: seconds(0.99)? })
+}
+
 /// What each worker has counted so far.
-fn counted(plane: &Plane) -> Vec<Totals> {
-    plane.served.counters.iter().map(|counters| Totals::of([&**counters as &Counters])).collect()
+fn counted(plane: &Plane) -> Vec<Counted> {
+    let counted = plane.served.counters.iter().map(|counters| Counted {
+        totals: Totals::of([&**counters]),
+        closes: counters.closes.total(),
+        turn: counters.turn.snapshot(),
+        delivery: counters.delivery.snapshot(),
+    });
+    counted.collect()
 }
