@@ -28,7 +28,7 @@
 //! # Modules, in the order of their dependencies
 //!
 //! [`limits`] ← [`config`], [`metrics`], `pages` ← [`protocol`] ← [`hub`] ← `dialect` ← [`shard`] ← [`mesh`] ←
-//! [`turn`] ← `worker` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
+//! [`turn`] ← `worker` ← `control` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
 //!
 //! # What is public, and how long
 //!

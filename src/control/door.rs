@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 pub(super) struct Seat(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
 
 /// What there is no place for is told so.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 58\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 59\r\n\
     Connection: close\r\nRetry-After: 1\r\n\r\n{\"error\":\"the admin API has as many connections as it may\"}";
 
 /// Answers until it is told to stop.

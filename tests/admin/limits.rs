@@ -1,0 +1,66 @@
+//! What the admin API bears: heads, bodies, connections.
+
+use crate::stage::{Answer, Stage};
+use fanwire::limits;
+use std::io::Write;
+
+#[test]
+fn a_head_that_is_too_large_or_has_too_many_fields_is_refused() {
+    let stage = Stage::start(1);
+    let long = "x".repeat(limits::REQUEST_HEAD_BYTES_MAX);
+    assert_eq!(stage.request("GET", "/healthz", &[("X-Long", &long)], "").status, 431);
+    let many: Vec<(String, String)> =
+        (0..limits::REQUEST_HEADERS_MAX).map(|n| (format!("x-{n}"), n.to_string())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(stage.request("GET", "/healthz", &many, "").status, 431);
+    assert_eq!(stage.get("/healthz").status, 200);
+}
+
+#[test]
+fn one_connection_more_than_there_may_be_gets_503_until_another_leaves() {
+    let stage = Stage::start(1);
+    let mut held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX)
+        .map(|_| {
+            let mut stream = stage.connect();
+            // What is not asked for to the end holds its place.
+            stream.write_all(b"GET /healthz HTTP/1.1\r\n").expect("it is taken");
+            stream
+        })
+        .collect();
+    let mut one_more = stage.connect();
+    let answer = Answer::read(&mut one_more);
+    assert!(answer.refused(503).contains("connections"), "{answer:?}");
+    assert_eq!(answer.header("Content-Length").and_then(|len| len.parse().ok()), Some(answer.body.len()));
+    let mut first = held.swap_remove(0);
+    first.write_all(b"Host: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
+    assert_eq!(Answer::read(&mut first).status, 200);
+    while stage.get("/healthz").status != 200 {}
+}
+
+#[test]
+fn requests_follow_each_other_on_one_connection() {
+    let stage = Stage::start(1);
+    let mut stream = stage.connect();
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+    stream
+        .write_all(format!("{request}\r\n{request}Connection: close\r\n\r\n").as_bytes())
+        .expect("it is taken");
+    let both = Answer::read(&mut stream);
+    assert_eq!((both.status, String::from_utf8_lossy(&both.body).matches("200 OK").count()), (200, 1));
+}
+
+#[test]
+fn bytes_that_are_no_request_get_400_and_others_are_served() {
+    let stage = Stage::start(1);
+    for bytes in
+        [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\r\n\0\0\0\0", b"GET / HTTP/9.9\r\n\r\n", b"GET /\r\n\r\n"]
+    {
+        let mut stream = stage.connect();
+        stream.write_all(bytes).expect("it is taken");
+        stream.shutdown(std::net::Shutdown::Write).expect("connected");
+        let mut answer = Vec::new();
+        drop(std::io::Read::read_to_end(&mut stream, &mut answer));
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{bytes:?}: {answer:?}");
+    }
+    assert_eq!(stage.get("/healthz").status, 200);
+}
