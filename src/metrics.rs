@@ -70,6 +70,11 @@ macro_rules! counters {
                 totals
             }
 
+            /// Each counter's name and meaning, in the order in which they are declared. Of a gauge it begins with "Gauge: ".
+            pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii()),)+].into_iter()
+            }
+
             /// Each counter's name and value, in the order in which they are declared.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
@@ -199,6 +204,8 @@ mod tests {
         let totals = Totals::of([&a, &b]);
         assert_eq!((totals.publications, totals.connections_open), (5, 7));
         assert!(totals.iter().any(|row| row == ("publications", 5)));
-        assert!(totals.iter().map(|(name, _)| name).eq(Totals::meanings().map(|meaning| meaning.name)));
+        assert!(totals.iter().map(|(name, _)| name).eq(Totals::meanings().map(|(name, _)| name)));
+        let (_, meaning) = Totals::meanings().find(|(name, _)| *name == "bytes_read").expect("it is there");
+        assert_eq!(meaning, "Bytes read from sockets.");
     }
 }

@@ -28,7 +28,7 @@ impl Stage {
     /// The same, but for what `configure` changes.
     pub(crate) fn with(workers: usize, configure: impl FnOnce(&mut Config)) -> Stage {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config { listen: vec![loopback], workers, ..Config::default() };
+        let mut config = Config { listen: vec![loopback.into()], workers, ..Config::default() };
         config.limits.close_timeout_ms = 1_000;
         config.drain.spread_ms_max = 0;
         config.admin = Some(AdminConfig { address: loopback, token: None });
