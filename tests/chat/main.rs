@@ -117,6 +117,22 @@ fn the_name_comes_from_the_option_the_variable_or_the_user() {
     assert_eq!(spoken(&[], &[]), "anonymous: hi\n");
 }
 
+#[test]
+fn with_a_token_the_server_is_told_who_speaks_and_may_say_it_in_our_place() {
+    let listener = FakeServer::bind();
+    let mut command = command(&[&listener.url("/ws"), "--username", "me"]);
+    command.env("FANWIRE_TOKEN", "a.b-c");
+    let mut chat = Chat::spawn(command);
+    let mut peer = listener.accept();
+    chat.type_line("hi");
+    chat.end_input();
+    assert_eq!(peer.receive_text(), r#"{"username":"me","text":"hi"}"#);
+    peer.send(Kind::Text, br#"{"username":"ann","text":"hi"}"#);
+    assert_eq!(chat.heard(), "ann: hi");
+    assert_eq!(peer.receive_closure(), Closure::Agreed(Some(CloseCode::NORMAL), CloseReason::none()));
+    assert_eq!(chat.exit_code(), 0, "our line has come back");
+}
+
 // ---- What is shown --------------------------------------------------------------------------------------------------
 
 #[test]

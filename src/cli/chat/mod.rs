@@ -9,7 +9,7 @@ mod talk;
 
 use super::EXIT_USAGE;
 use super::address::Address;
-use super::client::{Caller, SecurityArguments};
+use super::client::{Caller, SecurityArguments, TokenArguments};
 use clap::Args;
 use session::Session;
 use std::env;
@@ -31,6 +31,8 @@ pub(crate) struct ChatArguments {
     raw: bool,
     #[command(flatten)]
     security: SecurityArguments,
+    #[command(flatten)]
+    token: TokenArguments,
 }
 
 const URL_HELP: &str = "Where the channel is: ws://host[:port][/path][?query], wss:// with TLS, host:port for its lobby, or the chat page's address";
@@ -61,9 +63,12 @@ const ANONYMOUS: &str = "anonymous";
 
 /// Chats until the user leaves, or the server is done with us.
 pub(crate) fn run(arguments: ChatArguments) -> ExitCode {
-    let ChatArguments { url, username, raw, security } = arguments;
-    let security = match security.security(&url) {
-        Ok(security) => security,
+    let ChatArguments { mut url, username, raw, security, token } = arguments;
+    let has_token = token.authorize(&mut url);
+    let usable =
+        has_token.and_then(|has_token| security.security(&url).map(|security| (security, has_token)));
+    let (security, has_token) = match usable {
+        Ok(usable) => usable,
         Err(problem) => {
             eprintln!("error: {problem}");
             return ExitCode::from(EXIT_USAGE);
@@ -73,8 +78,8 @@ pub(crate) fn run(arguments: ChatArguments) -> ExitCode {
         .or_else(|| env::var("USER").ok().filter(|user| !user.is_empty()))
         .unwrap_or_else(|| ANONYMOUS.to_owned());
     let is_interactive = io::stdin().is_terminal();
-    let session =
-        Caller::new(url, security).map(|caller| Session::new(caller, username, raw, is_interactive));
+    let session = Caller::new(url, security)
+        .map(|caller| Session::new(caller, username, has_token, raw, is_interactive));
     match session.and_then(Session::run) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -69,9 +69,16 @@ struct Linked {
 
 impl Session {
     /// A session that has not begun.
-    pub(super) fn new(caller: Caller, username: String, is_raw: bool, is_interactive: bool) -> Session {
+    pub(super) fn new(
+        caller: Caller,
+        username: String,
+        is_renamed: bool,
+        is_raw: bool,
+        is_interactive: bool,
+    ) -> Session {
         let talk = Talk {
             username,
+            is_renamed,
             is_raw,
             screen: Screen::new(is_raw),
             unconfirmed: Unconfirmed::default(),

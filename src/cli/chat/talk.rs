@@ -9,6 +9,8 @@ use std::time::Instant;
 pub(super) struct Talk {
     /// In whose name lines are said.
     pub(super) username: String,
+    /// The server knows by a token who we are, and says it in our place.
+    pub(super) is_renamed: bool,
     /// Lines and payloads go as they are.
     pub(super) is_raw: bool,
     /// Where it is shown.
@@ -41,7 +43,7 @@ impl Talk {
         let heard = payload::read(kind, payload);
         let is_own = match &heard {
             _ if self.is_raw => self.unconfirmed.confirm(payload),
-            Heard::Chat { username, text } if *username == self.username => {
+            Heard::Chat { username, text } if self.is_renamed || *username == self.username => {
                 self.unconfirmed.confirm(text.as_bytes())
             }
             _ => false,

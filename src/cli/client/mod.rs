@@ -26,5 +26,5 @@ pub(super) use lines::{LINE_BYTES_MAX, Lines, Next};
 pub(super) use link::{Ending, Link, Sequel};
 pub(super) use screen::{Printer, Screen};
 pub(super) use security::{SecurityArguments, TLS_NOTES};
-pub(super) use token::TOKEN_NOTES;
+pub(super) use token::{TOKEN_NOTES, TokenArguments};
 pub(super) use unconfirmed::Unconfirmed;
