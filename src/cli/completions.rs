@@ -1,8 +1,8 @@
 //! `fanwire completions` and `fanwire man`: what a shell and `man` want to know of this program, from the arguments
 //! themselves.
 
-use super::{Program, output};
-use clap::{Args, Command, CommandFactory};
+use super::output;
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use std::fs;
@@ -53,7 +53,7 @@ Exit codes: 0 written; 1 the output cannot be written; 2 an argument cannot be u
 /// Writes the completions.
 pub(crate) fn run(CompletionsArguments { shell }: CompletionsArguments) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Program::command(), NAME, &mut script);
+    clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
     output::print(&script, ExitCode::SUCCESS)
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn run_man(ManArguments { dir }: ManArguments) -> ExitCode {
     match dir {
         None => {
             let mut page = Vec::new();
-            match Man::new(Program::command()).render(&mut page) {
+            match Man::new(super::command()).render(&mut page) {
                 Ok(()) => output::print(&page, ExitCode::SUCCESS),
                 Err(error) => fail(&error.to_string()),
             }
@@ -79,7 +79,7 @@ const NAME: &str = "fanwire";
 /// A page for the program and one for each subcommand of it, however deep: `fanwire-bench-echo.1`.
 fn write_pages(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    let mut program = Program::command().disable_help_subcommand(true);
+    let mut program = super::command().disable_help_subcommand(true);
     program.build();
     write_page(&program, dir)
 }

@@ -55,6 +55,7 @@ enum Command {
     #[command(after_help = SERVE_NOTES)]
     Serve(ServeArguments),
     /// Check the options of `serve`, and print what comes of flags, environment and file, as a file
+    #[command(after_help = CHECK_NOTES)]
     Check(ServeArguments),
     /// Talk in a channel from the terminal
     Chat(ChatArguments),
@@ -85,10 +86,13 @@ given; 128 and the number of a signal for a second one, which ends it at once.";
 
 /// The same.
 const SERVE_NOTES: &str = "\
-SIGTERM or SIGINT ends it: clients are told goodbye first. SIGHUP reads the certificate again.
+SIGTERM or SIGINT ends it: clients are told goodbye first. SIGHUP reads the certificate and the configuration file again.
 
 Exit codes: 0 ended as it was told; 1 failed while it ran; 2 an option cannot be used as given; 130 or 143 a second SIGINT \
 or SIGTERM ended it at once.";
+
+/// The same.
+const CHECK_NOTES: &str = "Exit codes: 0 the server would start with them; 1 the output cannot be written; 2 an option, a file or the environment cannot be used as given.";
 
 /// An option cannot be used as given.
 const EXIT_USAGE: u8 = 2;
