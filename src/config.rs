@@ -5,6 +5,7 @@ mod changes;
 mod channel_rules;
 mod described;
 mod listen_address;
+mod payload;
 mod slow_consumer;
 mod trusted_proxies;
 
@@ -13,6 +14,7 @@ pub use changes::Reconfigured;
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
 pub use described::{ConfigSource, Described, Setting, Source};
 pub use listen_address::{ListenAddress, ListenAddressError};
+pub use payload::PayloadPolicy;
 pub use slow_consumer::SlowConsumerPolicy;
 pub use trusted_proxies::TrustedProxies;
 
@@ -395,39 +397,6 @@ pub enum Goodbye {
     GoingAway,
     /// 1012: the service restarts (IANA's registry of close codes): worth coming back at once.
     ServiceRestart,
-}
-
-/// What a client of a relay channel may publish.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PayloadPolicy {
-    /// Any text and binary message, verbatim.
-    #[default]
-    Any,
-    /// Text that is JSON, verbatim.
-    Json,
-    /// `{"username": string, "text": string}`, broadcast in that normal form.
-    Chat,
-}
-
-impl PayloadPolicy {
-    /// Every policy there is.
-    pub const ALL: [PayloadPolicy; 3] = [PayloadPolicy::Any, PayloadPolicy::Json, PayloadPolicy::Chat];
-
-    /// What the policy is called in options.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            PayloadPolicy::Any => "any",
-            PayloadPolicy::Json => "json",
-            PayloadPolicy::Chat => "chat",
-        }
-    }
-
-    /// What is called so in options.
-    #[must_use]
-    pub fn named(name: &str) -> Option<PayloadPolicy> {
-        PayloadPolicy::ALL.into_iter().find(|policy| policy.name() == name)
-    }
 }
 
 /// Which browsers may connect: what an `Origin` header may say (RFC 6455 §10.2). A client that sends none is not

@@ -1,4 +1,5 @@
-//! Puts it together: listeners, a thread for each worker, and an orderly end.
+//! Puts it together: listeners, a thread for each worker, and an orderly end. (The file is long because all that a server
+//! can be told from its start to its end stands in one place, with what it says of itself.)
 //!
 //! ```
 //! use fanwire::config::Config;
@@ -418,6 +419,7 @@ impl Server {
                         let (notifier, ending) = (notifier.clone(), ending.clone());
                         renewal.reload(move || ready(&notifier, &ending));
                     } else {
+                        tracing::info!("SIGHUP: there is no certificate to be read again");
                         ready(&notifier, &ending);
                     }
                     continue;

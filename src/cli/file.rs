@@ -135,6 +135,10 @@ impl Kind {
         if matches!(arg.get_action(), ArgAction::Count) {
             return Kind::Number;
         }
+        if arg.get_value_names().is_some_and(|names| names.iter().any(|name| *name == "OCTAL")) {
+            // A number of TOML's would be read as a decimal one.
+            return Kind::Text;
+        }
         let takes = arg.get_value_parser().type_id();
         let is_one_of = |types: &[TypeId]| types.iter().any(|one| takes == *one);
         if is_one_of(&[TypeId::of::<bool>()]) {
@@ -421,6 +425,7 @@ mod tests {
             arg("verbose").action(ArgAction::Count),
             switch,
             arg("config"),
+            arg("unix-mode").value_name("OCTAL").value_parser(clap::value_parser!(u32)),
         ])
     }
 
@@ -513,6 +518,7 @@ mod tests {
             ("payload = 'jsn'", "1: payload is \"jsn\"", "give \"any\" or \"json\""),
             ("payload = true", "1: payload is true", "give \"any\" or \"json\""),
             ("listen = [1]", "1: listen is a list", "[\"several\", \"of them\"]"),
+            ("unix-mode = 0o660", "1: unix-mode is 0o660", "give a string in quotes"),
             ("verbose = 300", "1: verbose is 300", "300 is not in 0..=255"),
             ("echo = true\necho = false", "2: not TOML: duplicate key", "https://toml.io"),
             ("echo = ", "1: not TOML", "https://toml.io"),

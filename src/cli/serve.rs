@@ -22,7 +22,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{mem, panic, thread};
 
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
@@ -220,16 +220,28 @@ fn exit_code(error: &ServerError) -> u8 {
     }
 }
 
+/// What the process has, of which some defaults are computed.
+#[derive(Clone, Copy, Debug)]
+struct Machine {
+    /// Files that may be open.
+    descriptors: usize,
+    /// Worker threads, if they run already: another number of them is for the next start.
+    workers: Option<usize>,
+}
+
 /// Where the configuration comes from, now and when it is to be read again. Only the first one has the sockets that were
 /// `passed`: nobody holds them for longer than it takes to listen.
 fn source(sources: Sources, passed: Vec<PassedListener>) -> ConfigSource {
     let Descriptors { before, now } = descriptors::raise_limit();
     tracing::info!("open files: {now} (was {before})");
-    let (descriptors, is_passed) = (usize::try_from(now).unwrap_or(usize::MAX), !passed.is_empty());
+    let descriptors = usize::try_from(now).unwrap_or(usize::MAX);
+    let (workers, is_passed) = (OnceLock::new(), !passed.is_empty());
     let passed = Mutex::new(passed);
     Arc::new(move || {
         let passed = mem::take(&mut *passed.lock().unwrap_or_else(PoisonError::into_inner));
-        let described = described(sources.read()?, passed, descriptors)?;
+        let machine = Machine { descriptors, workers: workers.get().copied() };
+        let described = described(sources.read()?, passed, machine)?;
+        workers.get_or_init(|| described.config.workers);
         if !is_passed {
             described.config.check().map_err(|error| locate(&described.settings, error))?;
         }
@@ -243,20 +255,16 @@ fn source(sources: Sources, passed: Vec<PassedListener>) -> ConfigSource {
 /// If it could not be used.
 pub(crate) fn describe(sources: &Sources) -> Result<Described, ServerError> {
     let descriptors = usize::try_from(descriptors::raise_limit().now).unwrap_or(usize::MAX);
-    let described = described(sources.read()?, Vec::new(), descriptors)?;
+    let described = described(sources.read()?, Vec::new(), Machine { descriptors, workers: None })?;
     described.config.check().map_err(|error| locate(&described.settings, error))?;
     Ok(described)
 }
 
 /// The configuration that was given, and what is to be known about it.
-fn described(
-    given: Given,
-    passed: Vec<PassedListener>,
-    descriptors: usize,
-) -> Result<Described, ConfigError> {
+fn described(given: Given, passed: Vec<PassedListener>, machine: Machine) -> Result<Described, ConfigError> {
     let Given { arguments, mut settings, file, files } = given;
     let rules = channel_rules(&arguments.slow_consumer, file.as_ref(), &mut settings)?;
-    let config = config(arguments, rules, passed, descriptors).map_err(|error| locate(&settings, error))?;
+    let config = config(arguments, rules, passed, machine).map_err(|error| locate(&settings, error))?;
     for (option, value) in computed(&config) {
         let unsaid = |setting: &&mut Setting| {
             setting.channel.is_none() && setting.option == option && setting.value.is_none()
@@ -290,13 +298,14 @@ fn config(
     arguments: ServeArguments,
     channels: ChannelRules,
     passed: Vec<PassedListener>,
-    descriptors: usize,
+    machine: Machine,
 ) -> Result<Config, ConfigError> {
     let workers = match arguments.workers {
         Some(workers) => workers,
         None => thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::WORKERS_MAX)),
     };
-    let connections_possible = connections_possible(descriptors, workers);
+    let descriptors = machine.descriptors;
+    let connections_possible = connections_possible(descriptors, machine.workers.unwrap_or(workers));
     let connections_max = arguments.max_connections.unwrap_or(connections_possible.max(1));
     if connections_max > connections_possible {
         tracing::warn!(
@@ -549,7 +558,8 @@ mod tests {
         let program = Program::try_parse_from(arguments).map_err(|error| error.to_string())?;
         let given =
             Given { arguments: program.arguments, settings: Vec::new(), file: None, files: Vec::new() };
-        let described = described(given, Vec::new(), 1024).map_err(|error| error.to_string())?;
+        let described = described(given, Vec::new(), Machine { descriptors: 1024, workers: None })
+            .map_err(|error| error.to_string())?;
         described.config.check().map_err(|error| error.to_string())?;
         Ok(described.config)
     }

@@ -183,6 +183,8 @@ fn a_signal_has_the_file_read_again_and_what_cannot_change_is_said() {
     process.line("changed --echo, [channel]");
     let rest = process.line("needs a restart");
     assert!(rest.ends_with("needs a restart: --workers, --log-format"), "{rest}");
+    ann.send("whoever hears this was there when the worker took note");
+    ann.text();
     ann.send("no JSON");
     assert!(ann.text().starts_with("{\"error\":"), "an open channel has new rules");
     let mut bob = Client::connect(address, "/echo");
@@ -354,6 +356,8 @@ fn open_connections_keep_the_limits_they_came_with_and_new_ones_have_the_new() {
     let mut config = Config::clone(&server.server().config());
     config.limits.message_bytes_max = 10;
     server.server().reconfigure(config).expect("it can");
+    former.send("whoever hears this was there when the worker took note");
+    former.text();
     let mut newcomer = server.client("/ws");
     former.send("more than ten bytes");
     assert_eq!(newcomer.receive(), Received::Text("more than ten bytes".to_owned()));
