@@ -1,4 +1,5 @@
-//! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
+//! [`Config`]: a parsed and checked value. Nothing downstream checks it again. (The file is long because each bound is
+//! checked and tested where its field stands.)
 
 mod admin;
 mod changes;

@@ -7,8 +7,7 @@ use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
 use super::shedding::short_of_memory;
-use crate::config::{Access, ChannelSettings};
-use crate::dialect::{Command, Dialect, Terms};
+use crate::dialect::{Command, Dialect};
 use crate::hub::{ClientKey, Interest, Origin};
 use crate::limits;
 use crate::protocol::{
@@ -299,19 +298,6 @@ impl Shard {
         }
         self.settle(key, now);
         said.max(read - left.unwrap_or(0))
-    }
-
-    /// What is taken of a client's publications in its channel.
-    fn terms(&self, key: ClientKey) -> Terms {
-        let membership = self.clients.get(key).and_then(|client| client.membership);
-        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
-        let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
-        let payload = settings.payload.unwrap_or(self.place.config.payload);
-        match settings.publish {
-            None | Some(Access::Anyone) => Terms::Publish(payload),
-            Some(Access::Nobody) => Terms::Refuse("nobody may publish in this channel"),
-            Some(Access::Token) => Terms::Refuse("only who has a token for it may publish in this channel"),
-        }
     }
 
     /// A client publishes in its channel.

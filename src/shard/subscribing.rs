@@ -7,6 +7,8 @@ use super::Shard;
 use super::client::Client;
 use super::mail::Mail;
 use super::route::Phase;
+use crate::config::{Access, ChannelSettings};
+use crate::dialect::Terms;
 use crate::hub::{
     Channel, ChannelName, ClientKey, HomeKey, Interest, Listener, Membership, Rendering, ShardId, home_of,
 };
@@ -109,6 +111,19 @@ impl Shard {
         }
         client.membership = Some(Membership { channel: local, slot, cursor });
         self.accept(key, now, replies)
+    }
+
+    /// What is taken of a client's publications in its channel.
+    pub(super) fn terms(&self, key: ClientKey) -> Terms {
+        let membership = self.clients.get(key).and_then(|client| client.membership);
+        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
+        let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
+        let payload = settings.payload.unwrap_or(self.place.config.payload);
+        match settings.publish {
+            None | Some(Access::Anyone) => Terms::Publish(payload),
+            Some(Access::Nobody) => Terms::Refuse("nobody may publish in this channel"),
+            Some(Access::Token) => Terms::Refuse("only who has a token for it may publish in this channel"),
+        }
     }
 
     /// `key` leaves its channel, if it is in one.
