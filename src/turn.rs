@@ -353,11 +353,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
 
     /// A client turns out to speak for who is at `address`, for whom it takes a place there, once.
     fn place(&mut self, key: ClientKey, address: SocketAddr) -> Result<(), Full> {
-        let name = Origin { shard: self.shard.id(), client: key };
-        if self.sockets.address(key) != Some(address) && self.peers.behind(key) != Some(address) {
-            self.peers.note_behind(key, address);
-            tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
-        }
+        self.note_behind(key, address);
         if self.mesh.connections_per_address_max() == 0 || self.peers.has_place(key) {
             return Ok(());
         }
@@ -371,9 +367,18 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// it or there is none.
     fn announced(&mut self, key: ClientKey, source: SocketAddr) {
         if self.sockets.is_trusted(source.ip()) {
-            self.peers.note_behind(key, source);
+            self.note_behind(key, source);
         } else if let Err(why) = self.place(key, source) {
             self.shard.refuse(key, why, self.now);
+        }
+    }
+
+    /// Takes down where the one is for whom a client speaks, if that is news.
+    fn note_behind(&mut self, key: ClientKey, address: SocketAddr) {
+        if self.peers.behind(key).or_else(|| self.sockets.address(key)) != Some(address) {
+            self.peers.note_behind(key, address);
+            let name = Origin { shard: self.shard.id(), client: key };
+            tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
         }
     }
 

@@ -285,9 +285,10 @@ impl Sockets for Worker {
         };
         transport.register(self.poll.registry(), client_token(key))?;
         let name = Origin { shard: self.id, client: key };
-        match peer {
-            Some(peer) => tracing::debug!(client = %name, %peer, "accepted"),
-            None => tracing::debug!(client = %name, peer = "unix", "accepted"),
+        if let Some(peer) = peer {
+            tracing::debug!(client = %name, %peer, "accepted");
+        } else {
+            tracing::debug!(client = %name, peer = "unix", "accepted");
         }
         let index = key.index as usize;
         if index >= self.transports.len() {

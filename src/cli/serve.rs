@@ -27,13 +27,14 @@ use std::{mem, panic, thread};
 
 /// What `fanwire serve` can be told. Durations are in seconds, fractions allowed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub(crate) struct ServeArguments {
     /// TOML file with options, by their long names, and sections for channels; flags and variables win over it. It is read
     /// again on SIGHUP and when it changes
     #[arg(long, value_name = "FILE", env = "FANWIRE_CONFIG")]
     config: Option<PathBuf>,
     /// Address and port to listen on; repeatable; IPv6 in brackets, of which [::] takes IPv4 too; or a Unix socket, as
-    /// unix:/run/fanwire.sock
+    /// unix:PATH
     /// [default: 127.0.0.1:8080, or none if --listen-tls is given]
     #[arg(long, value_name = "ADDR", env = "FANWIRE_LISTEN", value_delimiter = ',')]
     listen: Vec<ListenAddress>,

@@ -75,41 +75,43 @@ impl ProxyHeader {
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Announcement, ProxyHeaderError> {
         for (index, byte) in bytes.iter().enumerate() {
             self.begun.push(*byte);
-            if let Some(source) = self.source()? {
-                return Ok(Announcement::Complete { consumed: index + 1, source });
+            let announcement = self.judge(index + 1)?;
+            if announcement != Announcement::Incomplete {
+                return Ok(announcement);
             }
         }
         Ok(Announcement::Incomplete)
     }
 
-    /// What the header says, if it is whole with its latest byte.
-    fn source(&self) -> Result<Option<Option<SocketAddr>>, ProxyHeaderError> {
+    /// What has come of the bytes so far, of which the latest `consumed` are new.
+    fn judge(&self, consumed: usize) -> Result<Announcement, ProxyHeaderError> {
         let bytes = &self.begun[..];
         if begins_like(bytes, V2_SIGNATURE) {
-            return self.source_of_v2();
+            return self.judge_v2(consumed);
         }
         if !begins_like(bytes, V1_PREFIX) {
             return Err(ProxyHeaderError::Missing);
         }
         match bytes {
-            [.., b'\r', b'\n'] => Ok(Some(understand_v1(bytes)?)),
-            // §2.1: "The receiver must [...] not expect a CR or LF inside".
+            [.., b'\r', b'\n'] => Ok(Announcement::Complete { consumed, source: understand_v1(bytes)? }),
+            // CR and LF end the line (§2.1), and stand nowhere else.
             [.., b'\n'] | [.., b'\r', _] => Err(ProxyHeaderError::Invalid),
             _ if bytes.len() >= V1_BYTES_MAX => Err(ProxyHeaderError::TooLong),
-            _ => Ok(None),
+            _ => Ok(Announcement::Incomplete),
         }
     }
 
-    fn source_of_v2(&self) -> Result<Option<Option<SocketAddr>>, ProxyHeaderError> {
-        let &[.., high, low] = self.begun.get(..V2_FIXED_BYTES).unwrap_or_default() else { return Ok(None) };
+    fn judge_v2(&self, consumed: usize) -> Result<Announcement, ProxyHeaderError> {
+        let fixed = self.begun.get(..V2_FIXED_BYTES).unwrap_or_default();
+        let &[.., high, low] = fixed else { return Ok(Announcement::Incomplete) };
         let len = V2_FIXED_BYTES + usize::from(u16::from_be_bytes([high, low]));
         if len > limits::PROXY_HEADER_BYTES_MAX {
             return Err(ProxyHeaderError::TooLong);
         }
         if self.begun.len() < len {
-            return Ok(None);
+            return Ok(Announcement::Incomplete);
         }
-        understand_v2(&self.begun).map(Some)
+        Ok(Announcement::Complete { consumed, source: understand_v2(&self.begun)? })
     }
 }
 
@@ -129,8 +131,7 @@ fn understand_v1(line: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
 
 fn understand_v2(bytes: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     let header = v2::Header::try_from(bytes).map_err(|_| ProxyHeaderError::Invalid)?;
-    // §2.2: with LOCAL "the receiver must [...] use the real connection endpoints", and for what is not supported it
-    // "may" do the same.
+    // §2.2: a connection by LOCAL is the proxy's own, and what is not supported is as if it were.
     if header.command == v2::Command::Local || header.protocol != v2::Protocol::Stream {
         return Ok(None);
     }
@@ -170,13 +171,15 @@ mod tests {
         verdict(bytes.as_ref(), &[])
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what is announced is optional")]
     fn address(text: &str) -> Option<SocketAddr> {
         Some(text.parse().expect("an address"))
     }
 
     /// A header of version 2: version and command, family and protocol, and what follows.
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-        [V2_SIGNATURE, &[command, family], &(rest.len() as u16).to_be_bytes(), rest].concat()
+        let len = (rest.len() as u16).to_be_bytes();
+        [V2_SIGNATURE, &[command, family], &len, rest].concat()
     }
 
     /// From 192.0.2.1:258 to 192.0.2.2:443.

@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -113,14 +113,19 @@ fn occupant(path: &Path) -> Result<Occupant, UnixFileError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::Nobody),
         Err(error) => Err(error.into()),
         Ok(metadata) if !metadata.file_type().is_socket() => Err(UnixFileError::NoSocket),
-        Ok(_) => match UnixStream::connect(path) {
+        Ok(_) => match knock(path) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Occupant::Remains),
             // It went in this moment.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Occupant::Nobody),
-            // Whether we may speak to it or not.
-            Ok(_) | Err(_) => Ok(Occupant::Server),
+            // Whether we may speak to it or not, and though its queue may be full.
+            Ok(()) | Err(_) => Ok(Occupant::Server),
         },
     }
+}
+
+/// Connects to a socket's file, without waiting.
+fn knock(path: &Path) -> io::Result<()> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?.connect(&SockAddr::unix(path)?)
 }
 
 /// Binds `socket` to a new file and listens. Nobody connects before it has its mode, for nobody is listened to.
@@ -141,6 +146,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use std::env;
+    use std::os::unix::net::UnixStream;
 
     const MAKING: Making = Making { mode: 0o660, takes_over: false };
     const TAKING: Making = Making { takes_over: true, ..MAKING };

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Who is trusted here: 10.0.0.0/8, and ::1.
+    /// Who is trusted here: 10.0.0.0/8, and `::1`.
     fn is_trusted(address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => address.octets()[0] == 10,
@@ -96,7 +96,7 @@ mod tests {
         }
     }
 
-    /// The client behind 10.0.0.1 port 99, or behind a Unix socket if `own` is empty.
+    /// The client behind `own`, which is a Unix socket if it is empty.
     fn behind(own: &str, x_forwarded_for: Option<&str>, forwarded: Option<&str>) -> String {
         let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
         let said = Forwarding { x_forwarded_for: bytes(x_forwarded_for), forwarded: bytes(forwarded) };

@@ -11,7 +11,7 @@ use fanwire::protocol::{CloseCode, CloseReason, Closure, Kind, Response, Status}
 use fanwire::server::Server;
 use program::{Chat, Terminal, command, exit_code, feed, run};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -417,8 +417,7 @@ fn in_a_terminal_every_pasted_line_is_sent() {
 // ---- The server -----------------------------------------------------------------------------------------------------
 
 fn start(config: Config) -> Server {
-    Server::start(Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], workers: 2, ..config })
-        .unwrap()
+    Server::start(Config { listen: vec![([127, 0, 0, 1], 0).into()], workers: 2, ..config }).unwrap()
 }
 
 fn url(server: &Server, path: &str) -> String {
