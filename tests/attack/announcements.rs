@@ -22,7 +22,7 @@ fn v2(command: u8, family: u8, len: u16, rest: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let ones = [255; 70_000];
+    let ones = vec![255; 70_000];
     vec![
         silenced("a request without a PROXY header", upgrade("/ws")),
         silenced("a hello of TLS without a PROXY header", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
@@ -89,7 +89,9 @@ pub(crate) fn slow_cases() -> Vec<Case> {
         script("a hundred PROXY headers that stall a byte before their end", |stage| {
             let header = v2(0x21, 0x11, 1_000, &[0; 999]);
             let mut streams: Vec<TcpStream> = (0..100).map(|_| raw(stage, Over::Tcp)).collect();
-            streams.iter_mut().for_each(|stream| send(stream, &header));
+            for stream in &mut streams {
+                send(stream, &header);
+            }
             stage.until_attackers_are(0, "headers that stall");
             drop(streams);
         }),

@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,12 +72,14 @@ fn a_unix_socket_is_served_beside_tcp_by_all_workers_and_its_file_goes_with_the_
             config.listen.push(path.clone().into());
             config.unix_mode = 0o600;
         });
-        assert_eq!(server.server().unix_paths(), [path.clone()]);
+        assert_eq!(server.server().unix_paths(), slice::from_ref(&path));
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
         let mut anns: Vec<UnixStream> = (0..20).map(|_| opened(&path)).collect();
         let mut bob = server.client("/ws");
         bob.send("hello");
-        anns.iter_mut().for_each(|ann| assert_eq!(read(ann, 7), b"\x81\x05hello"));
+        for ann in &mut anns {
+            assert_eq!(read(ann, 7), b"\x81\x05hello");
+        }
         anns[0].write_all(&masked(0x81, b"good day")).expect("the server takes it");
         assert_eq!([bob.text(), bob.text()], ["hello", "good day"]);
         server.drain();
@@ -117,7 +120,7 @@ fn tls_is_spoken_on_a_unix_socket_too() {
         certificate.configure(config);
         config.listen_tls.push(path.clone().into());
     });
-    assert_eq!(server.server().tls_unix_paths(), [path.clone()]);
+    assert_eq!(server.server().tls_unix_paths(), slice::from_ref(&path));
     let name = "localhost".try_into().expect("a name");
     let session = ClientConnection::new(Arc::new(certificate.trusted(&[&TLS13])), name);
     let mut ann = StreamOwned::new(session.expect("a configuration"), connect(&path));

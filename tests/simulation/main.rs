@@ -82,11 +82,12 @@ const SEEN: [&str; 18] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 18] = [
+const NEVER_COUNTED: [&str; 19] = [
     "pages_served",
     "messages_rejected",
     "publications_homeless",
     "checks_answered",
+    "proxy_headers_refused",
     "tls_bytes_held",
     "tls_connections_open",
     "tls_handshakes_completed",

@@ -113,6 +113,8 @@ pub struct Net {
     pub is_draining: bool,
     /// Another process listens with the same sockets.
     pub has_successor: bool,
+    /// Whether all who connect are trusted to say for whom they speak. They say nothing.
+    pub are_proxies: bool,
     /// What the wires have come to.
     pub seen: Deeds,
 }
@@ -148,6 +150,7 @@ impl Net {
             writes_in_turn: 0,
             is_draining: false,
             has_successor: false,
+            are_proxies: false,
             seen: Deeds::new(),
         }
     }
@@ -375,7 +378,7 @@ impl Sockets for Net {
         // Registering finds what is there already.
         self.wires[wire].edge = true;
         self.keys.insert(key, wire);
-        Ok(Some(self.wires[wire].address))
+        Ok((!self.are_proxies).then_some(self.wires[wire].address))
     }
 
     fn address(&mut self, client: ClientKey) -> Option<SocketAddr> {
@@ -384,7 +387,7 @@ impl Sockets for Net {
     }
 
     fn is_trusted(&self, _proxy: IpAddr) -> bool {
-        false
+        self.are_proxies
     }
 
     fn is_shared(&self, _listener: usize) -> bool {

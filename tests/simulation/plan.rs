@@ -253,6 +253,12 @@ impl Plan {
         }
     }
 
+    /// Whether all clients are trusted to say for whom they speak, so that it is their requests that take the places of
+    /// their addresses.
+    pub fn are_proxies(&self) -> bool {
+        self.sites == 3
+    }
+
     /// The longest that a client's allowance may take to come to all that it has ever said.
     pub fn rates_patience_ms(&self) -> u64 {
         let publications = 16 * u64::from(self.publications_max);
