@@ -1,4 +1,5 @@
-//! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`.
+//! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`. (The file is long
+//! because what a turn needs of the world stands before what it does with it.)
 //!
 //! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. What is done in a
 //! turn is done at one time, that of the wait's end; the clock is read besides only to know how long things took. Bytes leave only in *flush*; clients die only in *reap*.
@@ -7,18 +8,17 @@
 //! has said that it is drained or full.
 
 mod forwarded;
+mod identity;
 mod peers;
 
 use crate::config::Config;
-use crate::hub::{ClientKey, Origin};
+use crate::hub::ClientKey;
 use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
 use crate::shard::mail::{Answer, Order};
 use crate::shard::{Carried, Full, Shard, Slices};
-use forwarded::client_of;
 use peers::Peers;
-use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -341,65 +341,6 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         }
     }
 
-    /// Takes a place among those of an address. Only if they are limited.
-    fn admit_address(&mut self, address: Address) -> Result<(), Full> {
-        if self.mesh.admit_address(address) {
-            return Ok(());
-        }
-        self.peers.turned_away(address, self.mesh.connections_per_address_max(), self.now);
-        self.shard.counters().connections_turned_away_by_address.add(1);
-        Err(Full::Address)
-    }
-
-    /// A client turns out to speak for who is at `address`, for whom it takes a place there, once.
-    fn place(&mut self, key: ClientKey, address: SocketAddr) -> Result<(), Full> {
-        self.note_behind(key, address);
-        if self.mesh.connections_per_address_max() == 0 || self.peers.has_place(key) {
-            return Ok(());
-        }
-        let place = Address::from(address.ip());
-        self.admit_address(place)?;
-        self.peers.note(key, place);
-        Ok(())
-    }
-
-    /// A client's PROXY header says for whom it speaks. If that is nobody who could speak for others, there is a place for
-    /// it or there is none.
-    fn announced(&mut self, key: ClientKey, source: SocketAddr) {
-        if self.sockets.is_trusted(source.ip()) {
-            self.note_behind(key, source);
-        } else if let Err(why) = self.place(key, source) {
-            self.shard.refuse(key, why, self.now);
-        }
-    }
-
-    /// Takes down where the one is for whom a client speaks, if that is news.
-    fn note_behind(&mut self, key: ClientKey, address: SocketAddr) {
-        if self.peers.behind(key).or_else(|| self.sockets.address(key)) != Some(address) {
-            self.peers.note_behind(key, address);
-            let name = Origin { shard: self.shard.id(), client: key };
-            tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
-        }
-    }
-
-    /// Finds out for whom those speak who have just asked for something.
-    fn identify(&mut self) {
-        while let Some((key, request)) = self.shard.next_to_identify() {
-            let own = self.peers.behind(key).or_else(|| self.sockets.address(key));
-            let said = request.forwarding.as_deref().cloned().unwrap_or_default();
-            let client = client_of(own, &said, |proxy| self.sockets.is_trusted(proxy));
-            let place = client.map_or(Ok(()), |client| self.place(key, client));
-            self.shard.identified(key, &request, place, self.now);
-        }
-    }
-
-    /// Where a client comes from, as text for people: the one for whom it speaks, if it does. None if it is a Unix socket of
-    /// which no more is known.
-    pub fn address(&mut self, key: ClientKey) -> Option<String> {
-        let address = self.peers.behind(key).or_else(|| self.sockets.address(key));
-        address.map(|address| ForPeople(address).to_string())
-    }
-
     /// The process has no descriptors or buffers left, or may not accept. Those who are in go on; accepting waits.
     fn pause_accepting(&mut self, error: &io::Error) {
         self.shard.counters().accept_pauses.add(1);
@@ -571,18 +512,6 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             self.shard.forget(key);
             // A descriptor is free again.
             self.accept_retry = None;
-        }
-    }
-}
-
-/// An address as people read it: without a port that is not known.
-struct ForPeople(SocketAddr);
-
-impl fmt::Display for ForPeople {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.port() {
-            0 => self.0.ip().fmt(f),
-            _ => self.0.fmt(f),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! *accept* and *read*: how clients come in, and what their bytes do.
+//! *accept* and *read*: how clients come in, and what their bytes do. (The file is long because what a client may be
+//! told at the door stands beside what it is told inside.)
 
 use super::Shard;
 use super::allowance::Allowance;

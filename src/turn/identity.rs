@@ -1,0 +1,82 @@
+//! Whom a client counts for: its own address, or that of the one for whom it speaks, as soon as that is known.
+
+use super::forwarded::client_of;
+use super::{EventLoop, Sockets};
+use crate::hub::{ClientKey, Origin};
+use crate::mesh::{Address, Wake};
+use crate::shard::Full;
+use std::fmt;
+use std::net::SocketAddr;
+
+impl<S: Sockets, W: Wake> EventLoop<S, W> {
+    /// Takes a place among those of an address. Only if they are limited.
+    pub(super) fn admit_address(&mut self, address: Address) -> Result<(), Full> {
+        if self.mesh.admit_address(address) {
+            return Ok(());
+        }
+        self.peers.turned_away(address, self.mesh.connections_per_address_max(), self.now);
+        self.shard.counters().connections_turned_away_by_address.add(1);
+        Err(Full::Address)
+    }
+
+    /// A client turns out to speak for who is at `address`, for whom it takes a place there, once.
+    fn place(&mut self, key: ClientKey, address: SocketAddr) -> Result<(), Full> {
+        self.note_behind(key, address);
+        if self.mesh.connections_per_address_max() == 0 || self.peers.has_place(key) {
+            return Ok(());
+        }
+        let place = Address::from(address.ip());
+        self.admit_address(place)?;
+        self.peers.note(key, place);
+        Ok(())
+    }
+
+    /// A client's PROXY header says for whom it speaks. If that is nobody who could speak for others, there is a place for
+    /// it or there is none.
+    pub(super) fn announced(&mut self, key: ClientKey, source: SocketAddr) {
+        if self.sockets.is_trusted(source.ip()) {
+            self.note_behind(key, source);
+        } else if let Err(why) = self.place(key, source) {
+            self.shard.refuse(key, why, self.now);
+        }
+    }
+
+    /// Takes down where the one is for whom a client speaks, if that is news.
+    fn note_behind(&mut self, key: ClientKey, address: SocketAddr) {
+        if self.peers.behind(key).or_else(|| self.sockets.address(key)) != Some(address) {
+            self.peers.note_behind(key, address);
+            let name = Origin { shard: self.shard.id(), client: key };
+            tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
+        }
+    }
+
+    /// Finds out for whom those speak who have just asked for something.
+    pub(super) fn identify(&mut self) {
+        while let Some((key, request)) = self.shard.next_to_identify() {
+            let own = self.peers.behind(key).or_else(|| self.sockets.address(key));
+            let said = request.forwarding.as_deref().cloned().unwrap_or_default();
+            let client = client_of(own, &said, |proxy| self.sockets.is_trusted(proxy));
+            let place = client.map_or(Ok(()), |client| self.place(key, client));
+            self.shard.identified(key, &request, place, self.now);
+        }
+    }
+
+    /// Where a client comes from, as text for people: the one for whom it speaks, if it does. None if it is a Unix socket of
+    /// which no more is known.
+    pub fn address(&mut self, key: ClientKey) -> Option<String> {
+        let address = self.peers.behind(key).or_else(|| self.sockets.address(key));
+        address.map(|address| ForPeople(address).to_string())
+    }
+}
+
+/// An address as people read it: without a port that is not known.
+struct ForPeople(SocketAddr);
+
+impl fmt::Display for ForPeople {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.port() {
+            0 => self.0.ip().fmt(f),
+            _ => self.0.fmt(f),
+        }
+    }
+}
