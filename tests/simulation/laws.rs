@@ -175,18 +175,18 @@ impl Laws {
     /// An operator's next publication in a channel, which it says now.
     pub fn next_of_operator(&mut self, channel: usize) -> Publication {
         let publisher = OPERATOR + channel;
-        let published = self.operators.entry(publisher).or_default();
-        published.said += 1;
-        Publication { publisher, number: published.said }
+        let record = self.operators.entry(publisher).or_default();
+        record.said += 1;
+        Publication { publisher, number: record.said }
     }
 
     /// An operator's publication has got its place.
     pub fn operator_published(&mut self, channel: usize, number: u32, position: Position) {
-        let published = self.operators.entry(OPERATOR + channel).or_default();
-        assert!(published.placed < number, "what is published in order gets its place in order");
-        let before = published.position.filter(|before| before.epoch == position.epoch);
+        let record = self.operators.entry(OPERATOR + channel).or_default();
+        assert!(record.placed < number, "what is published in order gets its place in order");
+        let before = record.position.filter(|before| before.epoch == position.epoch);
         assert!(before.is_none_or(|before| before.offset < position.offset), "and each a later one");
-        (published.placed, published.position) = (number, Some(position));
+        (record.placed, record.position) = (number, Some(position));
     }
 
     /// What of an operator's publications has got its place, by its number as a publisher.
