@@ -7,6 +7,7 @@
 use super::refusal::Refusal;
 use crate::config::Secret;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -46,7 +47,7 @@ impl Access {
         if self.token.is_some() {
             return Ok(());
         }
-        let named = uri.authority().map(|authority| authority.as_str()).or(host);
+        let named = uri.authority().map(Authority::as_str).or(host);
         if ![named, host].into_iter().all(|host| host.is_some_and(is_loopback)) {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
@@ -124,16 +125,9 @@ fn percent_decoded(value: &str) -> Vec<u8> {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let escaped = (byte == b'%').then(|| value.get(at + 1..at + 3)).flatten();
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
+        let read = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(read.unwrap_or(byte));
+        at += if read.is_some() { 3 } else { 1 };
     }
     decoded
 }
@@ -189,7 +183,7 @@ mod tests {
         for host in
             ["evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.1", "", "[::1"]
         {
-            assert_eq!(source(&[("host", host)]), if host == "[::1" { 403 } else { 403 }, "{host}");
+            assert_eq!(source(&[("host", host)]), 403, "{host}");
         }
         assert_eq!(source(&[]), 403, "nobody names the host");
         assert_eq!(source(&[("host", "localhost"), ("host", "localhost")]), 400);

@@ -111,7 +111,7 @@ async fn no_such_method() -> Refusal {
 /// Lets in who may come, and says what every answer says.
 async fn guard(State(plane): State<Arc<Plane>>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match admit(&plane, &request) {
+    let mut answer = match admit(&plane, &request) {
         Ok(()) => {
             let patience = Duration::from_millis(limits::ADMIN_REQUEST_TIMEOUT_MS);
             timeout(patience, next.run(request)).await.unwrap_or_else(|_| too_slow().into_response())
@@ -122,11 +122,11 @@ async fn guard(State(plane): State<Arc<Plane>>, request: Request, next: Next) ->
         }
     };
     // Of the target only the path: a token may stand behind it.
-    tracing::debug!(%method, path, status = response.status().as_u16(), "admin API");
-    let headers = response.headers_mut();
+    tracing::debug!(%method, path, status = answer.status().as_u16(), "admin API");
+    let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    answer
 }
 
 fn admit(plane: &Plane, request: &Request) -> Result<(), Refusal> {

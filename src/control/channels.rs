@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A channel, over all workers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "it is called so in requests too")]
 pub(super) struct Channel {
     /// Its name.
     pub(super) channel: String,

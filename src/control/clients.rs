@@ -55,6 +55,7 @@ pub(super) enum Progress {
 }
 
 impl From<ClientFacts> for Client {
+    #[expect(clippy::cast_precision_loss, reason = "49 days have few milliseconds")]
     fn from(facts: ClientFacts) -> Self {
         Client {
             id: facts.id.to_string(),

@@ -1,8 +1,10 @@
 //! `GET /metrics`: everything in [`metrics`](crate::metrics), for Prometheus and whoever reads its formats.
 //!
 //! Names and help are those of the counters, so that none can be forgotten; counters that are kinds of the same thing
-//! are one family with a label ([`FAMILIES`]). OpenMetrics is written by `prometheus_client`, the older text format made
+//! are one family with a label ([`FAMILIES`]). `OpenMetrics` is written by `prometheus_client`, the older text format made
 //! from that.
+
+#![expect(clippy::cast_precision_loss, reason = "microseconds are less than 2^52 for 142 years")]
 
 use super::plane::{Phase, Plane};
 use crate::metrics::{Counters, Histogram, Totals};
@@ -76,7 +78,7 @@ const FAMILIES: [Family; 4] = [
     },
 ];
 
-/// Metrics in OpenMetrics or Prometheus' text format
+/// Metrics in `OpenMetrics` or Prometheus' text format
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "Every metric, by worker", content(
@@ -99,11 +101,11 @@ pub(super) async fn metrics(State(plane): State<Arc<Plane>>, headers: HeaderMap)
     }
 }
 
-/// Whether a media range names OpenMetrics, and does not say that it is not wanted. Scrapers that know it prefer it.
+/// Whether a media range names `OpenMetrics`, and does not say that it is not wanted. Scrapers that know it prefer it.
 fn asks_for_openmetrics(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/openmetrics-text"));
-    let quality = parts.filter_map(|parameter| parameter.strip_prefix("q=")).next();
+    let quality = parts.find_map(|parameter| parameter.strip_prefix("q="));
     is_named && quality.and_then(|quality| quality.parse().ok()).is_none_or(|quality: f64| quality > 0.0)
 }
 

@@ -90,7 +90,7 @@ struct Publication {
 #[utoipa::path(
     post, path = "/v1/channels/{channel}/messages", tag = "messages",
     params(("channel" = String, Path, description = "The channel's name; slashes may stand as they are")),
-    request_body(content((String = "text/plain"), (serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    request_body(content((String = "text/plain"), (serde_json::Value = "application/json"), (String = "application/octet-stream"))),
     responses(
         (status = 200, description = "It has its place, or nobody listens", body = Published),
         (status = 400, description = "The channel's name or the body is wrong", body = Problem),

@@ -22,14 +22,14 @@ pub(super) struct Problem {
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
-    problem: Problem,
-    header: Option<(HeaderName, HeaderValue)>,
+    problem: Box<Problem>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Refusal {
     /// A refusal with nothing but its reason.
     pub(super) fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, problem: Problem { error: error.into(), fix: None }, header: None }
+        Refusal { status, problem: Box::new(Problem { error: error.into(), fix: None }), header: None }
     }
 
     /// 400: the request cannot be understood.
@@ -76,7 +76,7 @@ impl Refusal {
 
     /// The same with a header.
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Refusal {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some(Box::new((name, HeaderValue::from_static(value))));
         self
     }
 
@@ -89,7 +89,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.problem)).into_response();
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.header.map(|header| *header));
         response
     }
 }

@@ -1,5 +1,10 @@
 //! [`Sample`]: how the server is in one second, for those who watch.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "what is counted is less than 2^52, or not worth its last digit"
+)]
+
 use super::channels::{self, Channel};
 use super::clients::{self, Client};
 use super::plane::{Phase, Plane};
@@ -100,6 +105,7 @@ pub(super) struct Turns {
 
 /// One worker.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "it is called so in metrics too")]
 pub(super) struct Worker {
     /// Its number.
     worker: usize,
