@@ -27,7 +27,9 @@ export function serve(...options) {
     child.stderr.on("data", bytes => {
       log.write(bytes);
       const address = /127\.0\.0\.1:[1-9]\d*(?=\D)/.exec(said += bytes)?.[0];
-      if (address) resolve({ address, ended, kill: signal => (child.kill(signal), ended) });
+      const admin = /dashboard at http:\/\/(127\.0\.0\.1:\d+)\//.exec(said)?.[1];
+      if (!address || !admin && options.includes("--admin")) return;
+      resolve({ address, admin, ended, kill: signal => (child.kill(signal), ended) });
     });
     child.on("error", reject);
     ended.then(how => reject(new Error(`the server ended (${how}) before it said where it listens: ${said}`)));
