@@ -27,7 +27,7 @@ use crate::config::{
     Setting,
 };
 #[cfg(feature = "control")]
-use crate::control::{Control, Handles, Opening, Served};
+use crate::control::{Control, Handles, Opening, Reload, Served};
 use crate::hub::{HashSeed, ShardId};
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
@@ -459,14 +459,14 @@ impl Server {
 #[cfg(feature = "control")]
 fn handles(ending: &Ending, reloading: &Reloading) -> Handles {
     let (draining, ending) = (ending.clone(), ending.clone());
-    let [running, describing, reloading] = [reloading.clone(), reloading.clone(), reloading.clone()];
-    let reload = move || reloading.reload("told to reload by the admin API");
+    let (running, describing, reading) = (reloading.clone(), reloading.clone(), reloading.clone());
+    let reload: Reload = Box::new(move || reading.reload("told to reload by the admin API"));
     Handles {
         drain: Box::new(move || _ = draining.begin("told to drain by the admin API")),
         phase: Box::new(move || ending.phase()),
         config: Box::new(move || running.config()),
-        settings: Box::new(move || describing.settings()),
-        reload: Box::new(reload),
+        described: Box::new(move || describing.settings()),
+        reload: reloading.has_source().then_some(reload),
     }
 }
 

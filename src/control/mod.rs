@@ -26,7 +26,7 @@ mod refusal;
 mod requests;
 mod sample;
 
-pub(crate) use plane::{Handles, Phase, Served};
+pub(crate) use plane::{Handles, Phase, Reload, Served};
 
 use crate::config::{AdminConfig, ConfigError};
 use crate::limits;
@@ -57,7 +57,6 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 pub(crate) struct Control {
     address: SocketAddr,
-    handles: Arc<Handles>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -92,7 +91,6 @@ impl Opening {
     /// If the system has no room for a thread or another poll.
     pub(crate) fn start(self, served: Served) -> io::Result<Control> {
         let Opening { listener, address, config, answers } = self;
-        let handles = served.handles.clone();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("control".into());
@@ -111,7 +109,7 @@ impl Opening {
             // What is read for a reload is not waited for.
             runtime.shutdown_timeout(Duration::from_millis(limits::ADMIN_FAREWELL_MS));
         })?;
-        Ok(Control { address, handles, stop, thread })
+        Ok(Control { address, stop, thread })
     }
 }
 
@@ -119,12 +117,6 @@ impl Control {
     /// Where it listens, with its real port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// What the server does when it is told.
-    #[expect(dead_code, reason = "for the server's reload")]
-    pub(crate) fn handles(&self) -> &Handles {
-        &self.handles
     }
 
     /// Ends it: what is under way has a moment to be answered.

@@ -2,11 +2,12 @@
 
 use super::plane::{Phase, Plane};
 use super::refusal::{Problem, Refusal};
-use crate::config::{Reconfigured, Setting};
+use crate::config;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::task;
 use utoipa::ToSchema;
@@ -85,32 +86,36 @@ pub(super) async fn drain(State(plane): State<Arc<Plane>>) -> (StatusCode, Json<
 /// The configuration in use.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Configuration {
-    /// Each option, and what sections for channels say.
-    settings: Vec<Described>,
+    /// Each option.
+    settings: Vec<Setting>,
 }
 
 /// An option as it is in use.
 #[derive(Debug, Serialize, ToSchema)]
-struct Described {
-    /// The pattern whose channels it is for; absent if it is for the whole server.
-    #[serde(skip_serializing_if = "Option::is_none")]
+pub(super) struct Setting {
+    /// The pattern whose channels it is for; none if it is for the whole server.
     channel: Option<String>,
     /// Its name, as it stands in a file.
-    #[schema(example = "max-connections")]
+    #[schema(example = "max-message-size")]
     option: String,
-    /// Its value; null if there is none. No secret is among them.
-    value: serde_json::Value,
-    /// Where it comes from: a flag, a variable of the environment, a line of a file, or the default.
-    #[schema(example = "default")]
+    /// Its value; none if there is none. Of a secret it is the file that it stands in.
+    #[schema(value_type = Option<serde_json::Value>)]
+    value: Option<Box<RawValue>>,
+    /// Who said so: `flag`, an environment variable, a file with its line, or `default`.
+    #[schema(example = "fanwire.toml:3")]
     source: String,
 }
 
-impl From<Setting> for Described {
-    fn from(Setting { channel, option, value, source }: Setting) -> Self {
-        let value = value.map_or(serde_json::Value::Null, |value| {
-            serde_json::from_str(&value).unwrap_or(serde_json::Value::String(value))
-        });
-        Described { channel, option, value, source: source.to_string() }
+impl From<config::Setting> for Setting {
+    fn from(setting: config::Setting) -> Self {
+        let config::Setting { channel, option, value, source } = setting;
+        // A value is JSON already; what is not is shown as a text.
+        let json = |value: String| match RawValue::from_string(value.clone()) {
+            Ok(value) => Ok(value),
+            Err(_) => serde_json::value::to_raw_value(&value),
+        };
+        let value = value.and_then(|value| json(value).ok());
+        Setting { channel, option, value, source: source.to_string() }
     }
 }
 
@@ -120,18 +125,16 @@ impl From<Setting> for Described {
     responses((status = 200, description = "Each option", body = Configuration))
 )]
 pub(super) async fn configuration(State(plane): State<Arc<Plane>>) -> Json<Configuration> {
-    let settings = (plane.served.handles.settings)();
-    Json(Configuration { settings: settings.into_iter().map(Described::from).collect() })
+    let settings = (plane.served.handles.described)();
+    Json(Configuration { settings: settings.into_iter().map(Setting::from).collect() })
 }
 
 /// What came of reading the configuration again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Reloaded {
     /// Options that are other than they were.
-    #[schema(example = json!(["--max-connections"]))]
     changed: Vec<&'static str>,
-    /// Options that are to be other, and will be after a restart.
-    #[schema(example = json!(["--workers"]))]
+    /// Options that were to change, and stay as they are until the server starts again.
     needs_restart: Vec<&'static str>,
 }
 
@@ -142,13 +145,21 @@ pub(super) struct Reloaded {
     post, path = "/v1/reload", tag = "operations",
     responses(
         (status = 200, description = "What has changed, and what needs a restart", body = Reloaded),
+        (status = 409, description = "There is nothing to be read again", body = Problem),
         (status = 422, description = "What was read cannot be used; nothing has changed", body = Problem),
     )
 )]
 pub(super) async fn reload(State(plane): State<Arc<Plane>>) -> Result<Json<Reloaded>, Refusal> {
-    match task::spawn_blocking(move || (plane.served.handles.reload)()).await {
-        Ok(Ok(Reconfigured { changed, needs_restart })) => Ok(Json(Reloaded { changed, needs_restart })),
-        Ok(Err(error)) => Err(Refusal::unprocessable(error.to_string())),
+    let reload = task::spawn_blocking(move || plane.served.handles.reload.as_ref().map(|reload| reload()));
+    match reload.await {
+        Ok(Some(Ok(config::Reconfigured { changed, needs_restart }))) => {
+            Ok(Json(Reloaded { changed, needs_restart }))
+        }
+        Ok(Some(Err(error))) => {
+            Err(Refusal::unprocessable(format!("{} {}", error.option, error.problem)).fix(error.fix))
+        }
+        Ok(None) => Err(Refusal::new(StatusCode::CONFLICT, "there is nothing to be read again")
+            .fix("start the server with --config FILE")),
         Err(_) => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "reading it again failed; the log says why"))
         }

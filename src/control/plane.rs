@@ -48,11 +48,14 @@ pub(crate) struct Handles {
     /// What it runs with.
     pub(crate) config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
     /// The same, option by option.
-    pub(crate) settings: Box<dyn Fn() -> Vec<Setting> + Send + Sync>,
-    /// Reads the configuration again where it came from. It may take its time: it is called on a thread where that holds up
-    /// nobody.
-    pub(crate) reload: Box<dyn Fn() -> Result<Reconfigured, ConfigError> + Send + Sync>,
+    pub(crate) described: Box<dyn Fn() -> Vec<Setting> + Send + Sync>,
+    /// Reads the configuration again, if it came from somewhere. It may take its time: it is called on a thread where that
+    /// holds up nobody.
+    pub(crate) reload: Option<Reload>,
 }
+
+/// Reads the configuration again, or says why it cannot be used.
+pub(crate) type Reload = Box<dyn Fn() -> Result<Reconfigured, ConfigError> + Send + Sync>;
 
 impl fmt::Debug for Handles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -95,6 +95,12 @@ impl Reloading {
         self.running().settings.clone()
     }
 
+    /// Whether it can be read again.
+    #[cfg(feature = "control")]
+    pub(super) fn has_source(&self) -> bool {
+        self.0.source.is_some()
+    }
+
     /// Has the server run with `config`, as far as that can change: all of it or, if it cannot be used, nothing.
     pub(super) fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
         self.apply(&mut self.running(), config)

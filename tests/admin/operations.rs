@@ -1,7 +1,13 @@
 //! Health, the end, the configuration.
 
 use crate::stage::Stage;
+use fanwire::config::{AdminConfig, Config, ConfigError, Described, PayloadPolicy, Secret, Setting, Source};
 use fanwire::protocol::{CloseCode, Closure};
+use fanwire::server::Server;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn a_drain_is_answered_told_to_load_balancers_and_ends_the_server() {
@@ -33,19 +39,41 @@ fn a_server_that_is_full_is_not_ready_and_lives() {
 }
 
 #[test]
-fn the_configuration_is_shown_without_its_secrets() {
-    let stage = Stage::guarded();
+fn the_configuration_is_shown_with_its_sources_and_read_again() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let times = AtomicUsize::new(0);
+    let source = move || {
+        let times = times.fetch_add(1, Ordering::Relaxed);
+        if times == 2 {
+            return Err(ConfigError::new("--payload", "is nonsense", "give any, json or chat"));
+        }
+        let token = Some(Secret::new("0123456789abcdef"));
+        let mut config = Config { listen: vec![loopback.into()], workers: 1 + times, ..Config::default() };
+        config.admin = Some(AdminConfig { address: loopback, token });
+        config.payload = if times == 0 { PayloadPolicy::Any } else { PayloadPolicy::Json };
+        let setting = |option: &str, value: &str, source| Setting {
+            channel: None,
+            option: option.to_owned(),
+            value: Some(value.to_owned()),
+            source,
+        };
+        let file = Source::File("fanwire.toml".into(), 3);
+        let settings = vec![setting("workers", "1", Source::Flag), setting("payload", "\"any\"", file)];
+        Ok(Described { config, settings, files: Vec::new() })
+    };
+    let stage = Stage::of(Server::start_from(Arc::new(source)).expect("free ports"));
     let headers = [("Authorization", "Bearer 0123456789abcdef")];
     let answer = stage.request("GET", "/v1/config", &headers, "");
     let settings = answer.ok()["settings"].clone();
-    let value = |option: &str| {
-        let settings = settings.as_array().expect("settings");
-        let setting = settings.iter().find(|setting| setting["option"] == option);
-        setting.unwrap_or_else(|| panic!("{option} in {settings:?}"))["value"].clone()
-    };
-    assert_eq!(value("--workers"), "1");
-    assert_eq!(value("--admin-token-file"), "***");
+    let workers = json!({"channel": null, "option": "workers", "value": 1, "source": "flag"});
+    let payload = json!({"channel": null, "option": "payload", "value": "any", "source": "fanwire.toml:3"});
+    assert_eq!(settings, json!([workers, payload]));
     assert!(!answer.text().contains("0123456789abcdef"));
+    let reload = || stage.request("POST", "/v1/reload", &headers, "");
+    assert_eq!(reload().ok(), json!({"changed": ["--payload"], "needs_restart": ["--workers"]}));
+    let wrong = reload();
+    assert_eq!(wrong.refused(422), "--payload is nonsense");
+    assert_eq!(wrong.json()["fix"], "give any, json or chat");
 }
 
 #[test]

@@ -33,7 +33,11 @@ impl Stage {
         config.drain.spread_ms_max = 0;
         config.admin = Some(AdminConfig { address: loopback, token: None });
         configure(&mut config);
-        let server = Server::start(config).expect("free ports");
+        Stage::of(Server::start(config).expect("free ports"))
+    }
+
+    /// A server that runs.
+    pub(crate) fn of(server: Server) -> Stage {
         let (address, admin) = (server.addresses()[0], server.admin_address().expect("it is asked for"));
         Stage { server: Some(server), address, admin }
     }
