@@ -156,7 +156,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDR", env = "FANWIRE_ADMIN", value_parser = address)]
     admin: Option<SocketAddr>,
     /// File with the token that the admin API asks for, at least 16 characters: openssl rand -hex 32 >FILE. The variable
-    /// FANWIRE_ADMIN_TOKEN may hold the token itself instead; no option does, for those can be seen by everyone
+    /// `FANWIRE_ADMIN_TOKEN` may hold the token itself instead; no option does, for those can be seen by everyone
     #[arg(long, value_name = "FILE", env = "FANWIRE_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
     /// How log lines are written, to stderr

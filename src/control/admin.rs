@@ -43,6 +43,7 @@ const BATCH_ENVELOPE_BYTES: usize = 1 << 20;
         operations::readiness,
         exposition::metrics,
         live::live,
+        live::once,
         page::dashboard,
         description,
     ),
@@ -80,6 +81,7 @@ pub(super) fn routes(plane: Arc<Plane>) -> Router {
         .route("/v1/config", get(operations::configuration))
         .route("/v1/reload", post(operations::reload))
         .route("/v1/live", get(live::live))
+        .route("/v1/stats", get(live::once))
         .route("/healthz", get(operations::health))
         .route("/readyz", get(operations::readiness))
         .route("/metrics", get(exposition::metrics))
@@ -136,8 +138,8 @@ fn admit(plane: &Plane, request: &Request) -> Result<(), Refusal> {
     if is_read && OPEN_PATHS.contains(&uri.path()) {
         return Ok(());
     }
-    let place = if uri.path() == "/v1/live" { TokenPlace::Anywhere } else { TokenPlace::Header };
-    plane.access.check_token(uri, headers, place)
+    let accepted = if uri.path() == "/v1/live" { TokenPlace::Anywhere } else { TokenPlace::Header };
+    plane.access.check_token(uri, headers, accepted)
 }
 
 fn too_slow() -> Refusal {

@@ -12,7 +12,7 @@ use crate::limits::{self, Limits};
 use crate::protocol::{Agreement, CloseCode, CloseReason, Connection, Event, Kind, Time, Wants};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{self, StatusCode, Version};
 use axum::response::Response;
 use hyper_util::rt::TokioIo;
@@ -133,6 +133,28 @@ pub(super) async fn live(State(plane): State<Arc<Plane>>, mut request: Request) 
             Watcher { io: TokioIo::new(upgraded), connection, clock }.serve(&plane.feed).await;
         }
     });
+    Ok(response)
+}
+
+/// How the server is, over one second
+///
+/// It is answered when that second is over.
+#[utoipa::path(
+    get, path = "/v1/stats", tag = "operations",
+    responses(
+        (status = 200, description = "What `/v1/live` says, once", body = super::sample::Sample),
+        (status = 503, description = "The workers do not answer in time", body = Problem),
+    )
+)]
+pub(super) async fn once(State(plane): State<Arc<Plane>>) -> Result<Response, Refusal> {
+    let mut samples = plane.feed.watch();
+    let patience = Duration::from_millis(limits::ADMIN_SAMPLE_MS + limits::ADMIN_ANSWER_TIMEOUT_MS);
+    match timeout(patience, samples.changed()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => return Err(Refusal::unavailable("the workers do not answer in time")),
+    }
+    let mut response = Response::new(Body::from(samples.borrow().to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

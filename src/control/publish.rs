@@ -255,7 +255,10 @@ mod tests {
     use super::*;
     use axum::response::IntoResponse as _;
 
-    fn read(batch: &str) -> Result<Vec<(String, Kind, Vec<u8>)>, (u16, String)> {
+    /// What a message of a batch was read as.
+    type Read = (String, Kind, Vec<u8>);
+
+    fn read(batch: &str) -> Result<Vec<Read>, (u16, String)> {
         let said = |refusal: Refusal| {
             let error = refusal.error().to_owned();
             (refusal.into_response().status().as_u16(), error)

@@ -2,8 +2,15 @@
 
 use crate::stage::{Stage, TOKEN};
 
-const READS: [&str; 6] =
-    ["/v1/channels", "/v1/channels/a", "/v1/clients", "/v1/clients/0.0.0", "/v1/config", "/metrics"];
+const READS: [&str; 7] = [
+    "/v1/channels",
+    "/v1/channels/a",
+    "/v1/clients",
+    "/v1/clients/0.0.0",
+    "/v1/config",
+    "/v1/stats",
+    "/metrics",
+];
 const WRITES: [(&str, &str); 5] = [
     ("POST", "/v1/channels/a/messages"),
     ("POST", "/v1/messages"),
@@ -33,7 +40,7 @@ fn with_a_token_everything_but_health_page_and_description_asks_for_it() {
     // Nothing there is nothing for those who are in, too.
     assert_eq!(stage.get("/v1/nothing").status, 401);
     let bearer = format!("Bearer {TOKEN}");
-    for target in ["/v1/channels", "/v1/clients", "/v1/config", "/metrics"] {
+    for target in ["/v1/channels", "/v1/clients", "/v1/config", "/v1/stats", "/metrics"] {
         let headers = [("Authorization", &*bearer), ("Host", "admin.example")];
         assert_eq!(stage.request("GET", target, &headers, "").status, 200, "{target}");
     }

@@ -4,7 +4,7 @@ use crate::stage::Stage;
 use std::collections::BTreeSet;
 
 /// All that is served.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 17] = [
     ("get", "/"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -21,6 +21,7 @@ const ROUTES: [(&str, &str); 16] = [
     ("post", "/v1/drain"),
     ("post", "/v1/reload"),
     ("get", "/v1/live"),
+    ("get", "/v1/stats"),
 ];
 
 #[test]

@@ -10,6 +10,17 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 #[test]
+fn who_asks_once_is_told_of_the_second_that_follows() {
+    let stage = Stage::with(2, |_| {});
+    let mut client = stage.client("/ws/a");
+    let sample = stage.request("GET", "/v1/stats", &[], "").ok();
+    assert_eq!((&sample["state"], &sample["connections"]), (&"serving".into(), &1.into()), "{sample}");
+    client.send_all(["hi".to_owned()]);
+    client.texts(1);
+    assert_eq!(stage.request("GET", "/v1/stats", &[], "").ok()["totals"]["publications"], 1);
+}
+
+#[test]
 fn who_watches_is_told_each_second_how_the_server_is() {
     let stage = Stage::with(2, |config| config.memory_bytes_max = 1 << 30);
     let mut talkers: Vec<_> = (0..4).map(|_| stage.client("/ws/a")).collect();

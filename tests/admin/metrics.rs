@@ -40,7 +40,7 @@ impl Exposition {
                     None,
                     "{named} comes twice"
                 );
-                name = named.to_owned();
+                named.clone_into(&mut name);
             } else {
                 let (sample, value) = line.rsplit_once(' ').expect("a value");
                 let value = value.parse().unwrap_or_else(|_| panic!("{line}"));

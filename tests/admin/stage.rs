@@ -4,6 +4,7 @@ use crate::client::{Client, PATIENCE};
 use fanwire::config::{AdminConfig, Config, Secret};
 use fanwire::server::Server;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -73,13 +74,14 @@ impl Stage {
     ) -> Answer {
         let mut head = format!("{method} {target} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            head += &format!("Host: {}\r\n", self.admin);
+            write!(head, "Host: {}\r\n", self.admin).expect("a String takes all");
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").expect("a String takes all");
         }
         let body = body.as_ref();
-        head += &format!("Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        write!(head, "Content-Length: {}\r\nConnection: close\r\n\r\n", body.len())
+            .expect("a String takes all");
         let mut stream = self.connect();
         // Who refuses a request may do so before all of its body has come.
         drop(stream.write_all(&[head.as_bytes(), body].concat()));
