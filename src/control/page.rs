@@ -9,8 +9,8 @@ const DASHBOARD: &str = include_str!("dashboard.html");
 /// What the page may do: its one style sheet and its one script are allowed by their hashes, and nothing else is. A test
 /// computes them; when the page has changed it fails and prints the policy that should stand here.
 const SECURITY_POLICY: &str = "default-src 'none'; connect-src 'self' ws: wss:; \
-    style-src 'sha256-Y2/Oyt4nkUWJIekdoUpoBvXaetjIBlY6LvDbwhHuLKw='; \
-    script-src 'sha256-3vxEYqDi3jhJ+99AJnCiynrx/d1q0U0+b2yh8jhF4L0='; \
+    style-src 'sha256-8nrAFy1ONnzWY/l8S0zNJofGhdTeXCS4dkMSudmeHbs='; \
+    script-src 'sha256-sWani3HVs7PwIO2t5rNUADgUhCXH5VJMUvzGTaoAPdQ='; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types 'none'";
 
