@@ -8,10 +8,12 @@
 use super::channels::{self, Channel};
 use super::clients::{self, Client};
 use super::plane::{Phase, Plane};
+use crate::limits;
 use crate::metrics::{HistogramSnapshot, Totals};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 /// Clients in a sample.
@@ -142,9 +144,14 @@ impl Sampler {
     /// The sample of the time since the last one, in JSON.
     pub(super) async fn sample(&mut self, plane: &Plane) -> String {
         let served = &plane.served;
-        // A worker that hangs is no reason to say nothing.
-        let slowest = clients::slowest(plane, SLOWEST).await.unwrap_or_default();
-        let (busiest, channels) = channels::busiest(plane, String::new(), BUSIEST).await.unwrap_or_default();
+        // A worker that hangs, or has ended before the others, is no reason to say nothing, or to say it late.
+        let patience = Duration::from_millis(limits::ADMIN_SAMPLE_MS / 2);
+        let (slowest, busiest) = tokio::join!(
+            timeout(patience, clients::slowest(plane, SLOWEST)),
+            timeout(patience, channels::busiest(plane, String::new(), BUSIEST)),
+        );
+        let slowest = slowest.ok().and_then(Result::ok).unwrap_or_default();
+        let (busiest, channels) = busiest.ok().and_then(Result::ok).unwrap_or_default();
         let (at, latter) = (Instant::now(), counted(plane));
         let seconds = at.duration_since(self.at).as_secs_f64().max(f64::EPSILON);
         let former = std::mem::replace(&mut self.workers, latter);
