@@ -10,7 +10,7 @@ const DASHBOARD: &str = include_str!("dashboard.html");
 /// computes them; when the page has changed it fails and prints the policy that should stand here.
 const SECURITY_POLICY: &str = "default-src 'none'; connect-src 'self' ws: wss:; \
     style-src 'sha256-8nrAFy1ONnzWY/l8S0zNJofGhdTeXCS4dkMSudmeHbs='; \
-    script-src 'sha256-sWani3HVs7PwIO2t5rNUADgUhCXH5VJMUvzGTaoAPdQ='; \
+    script-src 'sha256-EKzbY341LP1fuqCMMvRHSfOvxygT0iy/DKE0lQnF+/8='; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types 'none'";
 
