@@ -139,4 +139,29 @@ mod tests {
         let serve = Program::try_parse_from(["fanwire", "serve", "--workers", "3"]).expect("valid");
         assert!(matches!(serve.command, Some(Command::Serve(_))));
     }
+
+    /// The options that the first column of README's table of options names, in its order.
+    fn options_in_readme() -> Vec<String> {
+        let readme = include_str!("../../README.md");
+        let (_, behind) = readme.split_once("\n## Options\n").expect("a section of options");
+        let section = behind.split("\n## ").next().expect("a section");
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `--"));
+        let cells = rows.map(|row| row.split(" | ").next().expect("a first column"));
+        let options = cells.flat_map(|cell| cell.split("`--").map(|option| option.split([' ', '`']).next()));
+        options.map(|option| option.expect("a name").to_owned()).collect()
+    }
+
+    #[test]
+    fn readme_has_a_row_for_every_option_of_the_server_and_for_nothing_else() {
+        let mut in_readme = options_in_readme();
+        let program = command();
+        let serve = program.find_subcommand("serve").expect("it is there");
+        let mut options: Vec<String> =
+            serve.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned).collect();
+        // They stand below the table, or in every program.
+        options.retain(|option| !["help", "verbose", "version"].contains(&option.as_str()));
+        in_readme.sort();
+        options.sort();
+        assert_eq!(in_readme, options);
+    }
 }

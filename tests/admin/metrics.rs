@@ -129,3 +129,13 @@ fn both_formats_have_every_counter_of_every_worker() {
     }
     assert_eq!(in_families, families.iter().map(|(_, count)| count).sum::<usize>());
 }
+
+#[test]
+fn readme_has_a_row_for_every_metric_and_for_nothing_else() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there");
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `fanwire_")?.split('`').next());
+    let rows: BTreeSet<String> = rows.map(|name| format!("fanwire_{name}")).collect();
+    let exposition = Exposition::read(Stage::start(1).get("/metrics").text(), false);
+    assert_eq!(rows, exposition.kinds.keys().cloned().collect());
+}
