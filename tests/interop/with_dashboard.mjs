@@ -95,19 +95,20 @@ await check("every chart gets data and draws it: a line of several points for ea
 
 await check("pointing at one chart shows what all of them were then; so do the arrow keys, and say it", async () => {
   const plot = page.getByRole("slider", { name: "Connections: open" });
+  const crossed = count => page.waitForFunction(count => document.querySelectorAll(".plot .cross[visibility=visible]").length === count, count);
   const { x, y, width } = await plot.boundingBox();
   await page.mouse.move(x + width - 8, y + 60);
-  same(await page.locator(".plot .cross[visibility=visible]").count(), 9);
+  await crossed(9);
   match(await page.locator(".plot .when").first().innerHTML(), /^\d\d:\d\d:\d\d$/);
   await page.mouse.move(5, 5);
-  same(await page.locator(".plot .cross[visibility=visible]").count(), 0);
+  await crossed(0);
   await plot.focus();
   await page.keyboard.press("ArrowLeft");
   await page.keyboard.press("ArrowLeft");
   match(await plot.getAttribute("aria-valuetext"), /^\d\d:\d\d:\d\d: open \d+$/);
   same(await plot.getAttribute("aria-valuenow"), "-2");
   await page.keyboard.press("Escape");
-  same(await page.locator(".plot .cross[visibility=visible]").count(), 0);
+  await crossed(0);
 });
 
 await check("the tables show the real channels, busiest first, and the real clients", async () => {
