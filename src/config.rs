@@ -2,6 +2,7 @@
 //! checked and tested where its field stands.)
 
 mod admin;
+mod auth;
 mod changes;
 mod channel_rules;
 mod described;
@@ -11,6 +12,7 @@ mod slow_consumer;
 mod trusted_proxies;
 
 pub use admin::{AdminConfig, Secret};
+pub use auth::AuthConfig;
 pub use changes::Reconfigured;
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
 pub use described::{ConfigSource, Described, Setting, Source};
@@ -76,6 +78,8 @@ pub struct Config {
     pub channels: ChannelRules,
     /// How the server ends.
     pub drain: DrainConfig,
+    /// With what clients' tokens are checked. If absent nobody is asked for one.
+    pub auth: Option<AuthConfig>,
     /// Where the admin API is, if there is to be one. It needs the feature `control`.
     pub admin: Option<AdminConfig>,
 }
@@ -105,6 +109,7 @@ impl Default for Config {
             deflate: DeflateConfig::default(),
             channels: ChannelRules::default(),
             drain: DrainConfig::default(),
+            auth: None,
             admin: None,
         }
     }
@@ -225,7 +230,30 @@ impl Config {
         if let Some(rate) = &self.rates.bytes {
             rate.check("--max-bytes-per-second", "--byte-burst", limits::BYTE_BURST_MIN)?;
         }
-        self.admin.as_ref().map_or(Ok(()), AdminConfig::check)
+        if let Some(admin) = &self.admin {
+            admin.check()?;
+        }
+        self.check_auth()
+    }
+
+    /// Checks who may do what, and by which tokens.
+    fn check_auth(&self) -> Result<(), ConfigError> {
+        if let Some(auth) = &self.auth {
+            auth.check()?;
+        }
+        for (pattern, settings) in self.channels.iter() {
+            let asks_for = [("publish", settings.publish), ("subscribe", settings.subscribe)];
+            if let Some((setting, _)) =
+                asks_for.into_iter().find(|(_, access)| *access == Some(Access::Token))
+                && self.auth.is_none()
+            {
+                let problem =
+                    format!("\"{pattern}\" has {setting} = \"token\", but there is no key to check one with");
+                let fix = "name one with --jwt-secret-file, --jwt-public-key or --jwt-jwks";
+                return Err(ConfigError::new("[channel]", problem, fix));
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is any address that is no Unix socket's.

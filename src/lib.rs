@@ -27,14 +27,14 @@
 //!
 //! # Modules, in the order of their dependencies
 //!
-//! [`limits`] ← [`config`], [`metrics`], `pages` ← [`protocol`] ← [`hub`] ← `dialect` ← [`shard`] ← [`mesh`] ←
-//! [`turn`] ← `worker` ← `control` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
+//! [`limits`] ← [`config`], [`metrics`], `pages` ← [`auth`] ← [`protocol`] ← [`hub`] ← `dialect` ← [`shard`] ←
+//! [`mesh`] ← [`turn`] ← `worker` ← `control` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
 //!
 //! # What is public, and how long
 //!
 //! [`server`], [`config`], [`limits`] and [`metrics`] are for those who run the server inside a program of their own;
-//! [`protocol`] for those who bring their own transport. They change only with a version that says so. [`hub`],
-//! [`shard`], [`mesh`] and [`turn`] are the engine, public for those who drive it with sockets of their own, as the
+//! [`protocol`] for those who bring their own transport. They change only with a version that says so. [`auth`],
+//! [`hub`], [`shard`], [`mesh`] and [`turn`] are the engine, public for those who drive it with sockets of their own, as the
 //! simulation does: they may change with every minor version. The rest is private.
 //!
 //! # Architecture invariants
@@ -55,6 +55,7 @@
 //! 10. `#![forbid(unsafe_code)]`.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod config;
 #[cfg(feature = "control")]
 mod control;

@@ -22,6 +22,43 @@ pub const SUBPROTOCOLS_MAX: usize = 32;
 /// Offers of permessage-deflate that are looked at. Clients make one or two, the Autobahn test suite four.
 pub const DEFLATE_OFFERS_MAX: usize = 8;
 
+// ---- Tokens ---------------------------------------------------------------------------------------------------
+
+/// Bytes that a token (JWT) may have: half of a request head. Issuers' are below 2 KiB.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+const _: () = assert!(TOKEN_BYTES_MAX <= REQUEST_HEAD_BYTES_MAX, "a token has to fit into a request");
+
+/// Keys against which one token is checked: two of an algorithm overlap while an issuer changes its key, and more of them
+/// have names (`kid`). It bounds what a token costs.
+pub const VERIFICATIONS_PER_TOKEN_MAX: usize = 4;
+
+/// Bytes for which a token that is checked counts in the turn's budget of bytes read. The slowest check of a signature takes
+/// about 0.1 ms, in which nobody else is heard: a thousand clients that come at once are served over many turns.
+pub const TOKEN_COST_BYTES: usize = 32 << 10;
+
+/// Keys there may be altogether; issuers' sets have two to ten.
+pub const TOKEN_KEYS_MAX: usize = 64;
+
+/// Bytes of a file with a key, or with a set of them.
+pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes that a secret for HS256 has at least (RFC 7518 §3.2).
+pub const HMAC_SECRET_BYTES_MIN: usize = 32;
+
+/// Bytes of a user's name, which is a token's `sub`. It is kept for each client with a token.
+pub const USER_BYTES_MAX: usize = 200;
+
+/// The default of `--jwt-leeway`, in seconds: what clocks that are set by NTP, and forgotten, differ by.
+pub const TOKEN_LEEWAY_SECONDS_DEFAULT: u64 = 30;
+
+/// The most seconds of leeway: "usually no more than a few minutes" (RFC 7519 §4.1.4).
+pub const TOKEN_LEEWAY_SECONDS_MAX: u64 = 600;
+
+/// Milliseconds after which the clock on the wall is looked at again for a client whose token has not expired by then: it may
+/// have been set, or the machine suspended.
+pub const TOKEN_LOOK_MS: u64 = 60_000;
+
 // ---- One connection's frames ----------------------------------------------------------------------------------
 
 /// Payload bytes of a control frame (RFC 6455 §5.5).

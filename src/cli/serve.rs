@@ -9,9 +9,9 @@ use super::{EXIT_USAGE, allocator, memory, passed, seconds};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use fanwire::config::{
-    AdminConfig, ChannelRules, Config, ConfigError, ConfigSource, DeflateConfig, Described, DrainConfig,
-    Goodbye, ListenAddress, OriginPolicy, PassedListener, PayloadPolicy, Rate, Rates, Secret, Setting,
-    Source, TlsFiles, TrustedProxies,
+    AdminConfig, AuthConfig, ChannelRules, Config, ConfigError, ConfigSource, DeflateConfig, Described,
+    DrainConfig, Goodbye, ListenAddress, OriginPolicy, PassedListener, PayloadPolicy, Rate, Rates, Secret,
+    Setting, Source, TlsFiles, TrustedProxies,
 };
 use fanwire::hub::ChannelName;
 use fanwire::limits::{self, Limits};
@@ -148,6 +148,26 @@ pub(crate) struct ServeArguments {
     /// [default: the same origin as the Host header's; who sends no Origin is not a browser and may always]
     #[arg(long, value_name = "ORIGIN", env = "FANWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
+    /// Ask clients for tokens (JWT), signed with the secret in this file by HS256: at least 32 bytes, line ends behind it
+    /// left out; read again on reload
+    #[arg(long, value_name = "FILE", env = "FANWIRE_JWT_SECRET_FILE")]
+    jwt_secret_file: Option<PathBuf>,
+    /// Ask clients for tokens (JWT) that this public key verifies, PEM: RSA, P-256 or Ed25519; repeatable, and
+    /// a file may have several; read again on reload
+    #[arg(long, value_name = "FILE", env = "FANWIRE_JWT_PUBLIC_KEY", value_delimiter = ',')]
+    jwt_public_key: Vec<PathBuf>,
+    /// Ask clients for tokens (JWT) that a key of this JWK set verifies, chosen by kid and alg; read again on reload
+    #[arg(long, value_name = "FILE", env = "FANWIRE_JWT_JWKS")]
+    jwt_jwks: Option<PathBuf>,
+    /// Whom tokens must be for (aud): one of these; repeatable [default: tokens must have no aud]
+    #[arg(long, value_name = "NAME", env = "FANWIRE_JWT_AUDIENCE", value_delimiter = ',')]
+    jwt_audience: Vec<String>,
+    /// Who must have issued tokens (iss): one of these; repeatable [default: anyone who has the key]
+    #[arg(long, value_name = "NAME", env = "FANWIRE_JWT_ISSUER", value_delimiter = ',')]
+    jwt_issuer: Vec<String>,
+    /// Seconds by which the issuer's clock may differ: a token is good for so long before its nbf and after its exp
+    #[arg(long, value_name = "SECONDS", env = "FANWIRE_JWT_LEEWAY", default_value_t = limits::TOKEN_LEEWAY_SECONDS_DEFAULT)]
+    jwt_leeway: u64,
     /// Serve /echo, where messages go back to their sender only
     #[arg(long, env = "FANWIRE_ECHO", value_parser = BoolishValueParser::new())]
     echo: bool,
@@ -329,7 +349,16 @@ fn config(
         tracing::warn!("sockets were passed (LISTEN_FDS): --listen and --listen-tls are not used");
     }
     let listen = if is_told_where { arguments.listen } else { Config::default().listen };
+    let auth = auth(AuthConfig {
+        secret: arguments.jwt_secret_file,
+        public_keys: arguments.jwt_public_key,
+        jwks: arguments.jwt_jwks,
+        audiences: arguments.jwt_audience,
+        issuers: arguments.jwt_issuer,
+        leeway_seconds: arguments.jwt_leeway,
+    });
     Ok(Config {
+        auth,
         listen,
         listen_tls: arguments.listen_tls,
         unix_mode: arguments.unix_mode,
@@ -427,6 +456,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// none if it says nothing.
 fn default_memory_budget(limits: &Limits) -> u64 {
     memory::default_budget().map_or(0, |budget| budget.max(Config::memory_bytes_min(limits)))
+}
+
+/// With what tokens are checked, if anything is said about that.
+fn auth(auth: AuthConfig) -> Option<AuthConfig> {
+    let is_named = auth.names_a_key() || !auth.audiences.is_empty() || !auth.issuers.is_empty();
+    is_named.then_some(auth)
 }
 
 /// The certificate and its key, of which none is of use without the other.

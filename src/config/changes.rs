@@ -62,6 +62,7 @@ impl Config {
             deflate,
             channels,
             drain,
+            auth,
             admin,
         } = self;
         come_of.keep("--listen", listen, &mut wanted.listen);
@@ -73,6 +74,7 @@ impl Config {
         come_of.keep("--tls-cert", tls, &mut wanted.tls);
         come_of.keep("--admin", admin, &mut wanted.admin);
         come_of.keep("--workers", workers, &mut wanted.workers);
+        come_of.keep("--jwt-secret-file", auth, &mut wanted.auth);
         come_of.keep("--send-buffer", send_buffer_bytes, &mut wanted.send_buffer_bytes);
 
         let new = &wanted;
