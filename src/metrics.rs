@@ -118,6 +118,10 @@ counters! {
     pages_served;
     /// Requests refused with an HTTP error.
     handshakes_refused;
+    /// Requests among them that were refused for want of a token, for a bad one, or for one that does not cover the channel.
+    tokens_refused;
+    /// Connections closed with 3000 because their token expired.
+    tokens_expired;
     /// Opening handshakes that were not complete in time.
     handshakes_timed_out;
     /// Messages received whole.
@@ -130,7 +134,7 @@ counters! {
     handshakes_deflated;
     /// Messages compressed for subscribers: one for each publication and window that anyone listens with.
     publications_deflated;
-    /// Messages that the payload policy did not accept; their senders were told.
+    /// Messages that the payload policy did not accept, or whose senders may not publish; they were told.
     messages_rejected;
     /// Messages given their place in a channel by this shard.
     publications;

@@ -22,6 +22,7 @@ mod renewal;
 mod watchdog;
 mod watching;
 
+use crate::auth::{Algorithm, Keys};
 use crate::config::{
     ChannelRules, Config, ConfigError, ConfigSource, Described, ListenAddress, Rate, Rates, Reconfigured,
     Setting,
@@ -62,6 +63,8 @@ use watchdog::Watchdog;
 pub struct Server {
     plain: Listens,
     tls: Listens,
+    /// With what tokens are checked, if they are.
+    keys: Option<Arc<Keys>>,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
     reloading: Reloading,
@@ -166,6 +169,7 @@ impl Server {
         if let Some(files) = config.tls.clone() {
             Arc::new(Certificates::read(files)?).server_config().map_err(io::Error::other)?;
         }
+        config.auth.as_ref().map(Keys::read).transpose()?;
         Ok(())
     }
 
@@ -180,6 +184,7 @@ impl Server {
             Some(certificates) => Some(certificates.server_config().map_err(io::Error::other)?),
             None => None,
         };
+        let keys = config.auth.as_ref().map(Keys::read).transpose()?.map(Arc::new);
         let listeners = listen(config)?;
         // Nobody holds a socket open for longer than the workers listen.
         let is_passed = !mem::take(&mut config.passed).is_empty();
@@ -225,7 +230,7 @@ impl Server {
         for (number, worker) in workers.into_iter().enumerate() {
             let id = ShardId(number as u16);
             let place = Place { id, shards, seed, config: config.clone() };
-            let shard = Shard::new(place, counters[number].clone(), Time(0));
+            let shard = Shard::new(place, counters[number].clone(), Time(0)).with_keys(keys.clone());
             let (mesh, end) = (mesh.clone(), End { id, notices: sender.clone(), notice: None });
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || end.report(worker.run(shard, mesh)))?);
@@ -246,6 +251,7 @@ impl Server {
         Ok(Server {
             plain,
             tls: tls_listens,
+            keys,
             renewal,
             reloading,
             ending,
@@ -600,9 +606,18 @@ impl Greeting {
             tracing::info!("slow consumers: {}, all others disconnect", self.slow_consumers.join(", "));
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
-        let mut addresses = server.addresses().iter().chain(server.tls_addresses());
-        if addresses.any(|address| !address.ip().is_loopback()) {
-            tracing::info!("open to everyone who can reach it: anyone may listen and publish in any channel");
+        match &server.keys {
+            None => {
+                tracing::info!("no tokens are asked for: anyone who can reach it may listen and publish");
+            }
+            Some(keys) => {
+                let algorithms: Vec<_> = keys.algorithms().into_iter().map(Algorithm::name).collect();
+                let count = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
+                tracing::info!("tokens are asked for: {} ({count})", algorithms.join(", "));
+                if keys.ignored() > 0 {
+                    tracing::info!("the JWK set has {} entries that are of no use here", keys.ignored());
+                }
+            }
         }
     }
 }

@@ -35,6 +35,9 @@ pub trait Sockets {
     /// The time, in microseconds since a start that all shards share.
     fn micros(&mut self) -> u64;
 
+    /// The time on the wall, in milliseconds since 1970 (Unix time). It is asked for once a turn, if tokens are used.
+    fn unix_ms(&mut self) -> u64;
+
     /// How many listeners there are.
     fn listeners(&self) -> usize;
 
@@ -225,6 +228,9 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     fn look_at_the_clock(&mut self) {
         self.turn_us = self.sockets.micros();
         self.now = Time((self.turn_us / 1000) as u32);
+        if self.shard.uses_tokens() {
+            self.shard.tell_unix_ms(self.sockets.unix_ms());
+        }
         self.shard.begin_turn(self.turn_us);
     }
 
@@ -361,7 +367,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             let Some(key) = self.shard.next_to_read() else { return };
             if let Some(came_to) = self.shard.receive_held(key, budget_bytes, self.now) {
                 budget_bytes = budget_bytes.saturating_sub(came_to);
-                self.identify();
+                budget_bytes = budget_bytes.saturating_sub(self.identify());
                 continue;
             }
             let room = self.shard.room_to_read(key, self.scratch.len().min(budget_bytes), self.now);
@@ -374,7 +380,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                     let bytes = &mut self.scratch[..bytes];
                     let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
                     budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
-                    self.identify();
+                    budget_bytes = budget_bytes.saturating_sub(self.identify());
                 }
                 Ok(Read::Announced { source, bytes, cost_bytes }) => {
                     if let Some(source) = source {
@@ -383,7 +389,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                     let bytes = &mut self.scratch[..bytes];
                     let came_to = self.shard.receive(key, bytes, true, budget_bytes, self.now);
                     budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
-                    self.identify();
+                    budget_bytes = budget_bytes.saturating_sub(self.identify());
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => self.shard.drained(key),

@@ -20,7 +20,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -263,6 +263,11 @@ impl Sockets for Worker {
         let micros = self.common.started.elapsed().as_micros() as u64;
         self.now = Time((micros / 1000) as u32);
         micros
+    }
+
+    fn unix_ms(&mut self) -> u64 {
+        // Before 1970 nothing has expired yet.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 
     fn listeners(&self) -> usize {

@@ -18,6 +18,7 @@ pub(super) struct Address {
     pub(super) request: ClientRequest,
     /// Whether the server sends back what we say: it does unless the query says `echo=off`.
     pub(super) has_echo: bool,
+    /// What it is called where people see it.
     url: String,
 }
 
@@ -80,7 +81,7 @@ impl FromStr for Address {
         };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let host_header = if port == port_default { bracketed } else { format!("{bracketed}:{port}") };
-        let url = format!("{canonical_scheme}://{host_header}{target}");
+        let url = format!("{canonical_scheme}://{host_header}{}", without_token(&target));
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let has_echo = query.split('&').all(|parameter| parameter != "echo=off");
         let request = ClientRequest::new(host_header, target)
@@ -93,6 +94,13 @@ impl FromStr for Address {
         };
         Ok(Address { host: host.to_owned(), port, server_name, request, has_echo, url })
     }
+}
+
+/// The target with dots for a token in its query, to be shown.
+fn without_token(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let hidden = query.split('&').map(|pair| if pair.starts_with("token=") { "token=..." } else { pair });
+    format!("{path}?{}", hidden.collect::<Vec<_>>().join("&"))
 }
 
 const EXAMPLE: &str = "ws://127.0.0.1:8080/ws/channel";

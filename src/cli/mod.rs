@@ -24,6 +24,7 @@ mod secret;
 mod serve;
 mod sources;
 mod subscribe;
+mod token;
 mod top;
 
 use bench::BenchArguments;
@@ -37,6 +38,7 @@ use sources::Sources;
 use std::env;
 use std::process::ExitCode;
 use subscribe::SubscribeArguments;
+use token::TokenArguments;
 use top::TopArguments;
 
 /// A WebSocket broadcast server: what one client says, everyone in its channel hears, in one order.
@@ -75,6 +77,8 @@ enum Command {
     Completions(CompletionsArguments),
     /// Write the manual
     Man(ManArguments),
+    /// Make a token for trying, to be given to a server with --jwt-secret-file
+    Token(TokenArguments),
 }
 
 /// A line a paragraph: clap wraps them.
@@ -120,6 +124,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Doctor(arguments)) => doctor::run(arguments),
         Some(Command::Completions(arguments)) => completions::run(arguments),
         Some(Command::Man(arguments)) => completions::run_man(arguments),
+        Some(Command::Token(arguments)) => token::run(&arguments),
     }
 }
 

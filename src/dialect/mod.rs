@@ -2,7 +2,7 @@
 //!
 //! Dialects are pure: they see a message and answer what is to be done with it, and touch neither clients nor
 //! channels. Which one a client speaks is chosen at its opening handshake, by the path. None of them is a
-//! subprotocol, so none that a client offers is agreed to (RFC 6455 §4.2.2).
+//! subprotocol of its own: `fanwire`, which a client may offer, stands for whichever the path names (RFC 6455 §4.2.2).
 
 mod echo;
 mod relay;
@@ -20,19 +20,20 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Reads one message, on these `terms` if it is to be published. `scratch` is where an answer is written that is not
-    /// the message itself; what was in it is gone.
+    /// Reads one message of `user`, if a token says who that is, on these `terms` if it is to be published. `scratch` is
+    /// where an answer is written that is not the message itself; what was in it is gone.
     #[inline]
     pub(crate) fn read<'m>(
         self,
         terms: Terms,
+        user: Option<&str>,
         kind: Kind,
         payload: &'m [u8],
         scratch: &'m mut Vec<u8>,
     ) -> Command<'m> {
         match self {
             Dialect::Relay => match terms {
-                Terms::Publish(policy) => relay::read(policy, kind, payload, scratch),
+                Terms::Publish(policy) => relay::read(policy, user, kind, payload, scratch),
                 Terms::Refuse(reason) => relay::reject(reason, scratch),
             },
             Dialect::Echo => echo::read(kind, payload),

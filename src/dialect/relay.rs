@@ -2,7 +2,8 @@
 //!
 //! What may be published is the operator's [`PayloadPolicy`]. `chat` is the contract of the Go program that fanwire
 //! replaces, read as Go's `encoding/json` reads it: names match without regard to case, `null` leaves a field
-//! empty, the last of several wins, unknown fields are dropped. What goes out has exactly two fields.
+//! empty, the last of several wins, unknown fields are dropped. What goes out has exactly two fields. The name is that of
+//! the speaker's token, if it has one: nobody speaks as somebody else.
 
 use super::Command;
 use crate::config::PayloadPolicy;
@@ -11,10 +12,11 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Unexpec
 use std::borrow::Cow;
 use std::fmt;
 
-/// Reads one message under `policy`. `scratch` is where an answer is written that is not the message itself; what
-/// was in it is gone.
+/// Reads one message of `user`, if a token says who that is, under `policy`. `scratch` is where an answer is written that is
+/// not the message itself; what was in it is gone.
 pub(crate) fn read<'m>(
     policy: PayloadPolicy,
+    user: Option<&str>,
     kind: Kind,
     payload: &'m [u8],
     scratch: &'m mut Vec<u8>,
@@ -29,7 +31,10 @@ pub(crate) fn read<'m>(
             Err(error) => reject(&format!("not JSON: {error}"), scratch),
         },
         (PayloadPolicy::Chat, Kind::Text) => match serde_json::from_slice::<Chat<'_>>(payload) {
-            Ok(chat) => {
+            Ok(mut chat) => {
+                if let Some(user) = user {
+                    chat.username = Cow::Borrowed(user);
+                }
                 chat.write(scratch);
                 Command::Publish { kind, payload: scratch }
             }
@@ -151,9 +156,17 @@ mod tests {
     }
 
     fn verdict(policy: PayloadPolicy, kind: Kind, payload: &str) -> Verdict {
-        match read(policy, kind, payload.as_bytes(), &mut Vec::from("left over")) {
+        verdict_of(None, policy, kind, payload)
+    }
+
+    fn verdict_of(user: Option<&str>, policy: PayloadPolicy, kind: Kind, payload: &str) -> Verdict {
+        verdict_on(&read(policy, user, kind, payload.as_bytes(), &mut Vec::from("left over")))
+    }
+
+    fn verdict_on(command: &Command<'_>) -> Verdict {
+        match command {
             Command::Publish { kind, payload } => {
-                Verdict::Published(kind, String::from_utf8_lossy(payload).into())
+                Verdict::Published(*kind, String::from_utf8_lossy(payload).into())
             }
             Command::Reject { error } => {
                 let error: serde_json::Value = serde_json::from_slice(error).expect("an error is JSON");
@@ -255,6 +268,17 @@ mod tests {
             assert!(error.len() < 200, "{} bytes for {} bytes", error.len(), payload.len());
         }
         assert!(is_rejected(&chat("\"hello\""), "expected an object"));
+    }
+
+    #[test]
+    fn chat_names_whom_the_token_names_whatever_the_message_says() {
+        let said = |policy, payload| verdict_of(Some("ann \"x\""), policy, Kind::Text, payload);
+        let chat = |payload| said(PayloadPolicy::Chat, payload);
+        let expected = published("{\"username\":\"ann \\\"x\\\"\",\"text\":\"hi\"}");
+        assert_eq!(chat("{\"username\":\"bob\",\"text\":\"hi\"}"), expected);
+        assert_eq!(chat("{\"text\":\"hi\"}"), expected);
+        let any = said(PayloadPolicy::Any, "{\"username\":\"bob\"}");
+        assert_eq!(any, published("{\"username\":\"bob\"}"), "elsewhere payloads are nobody's business");
     }
 
     #[test]

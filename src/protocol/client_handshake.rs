@@ -10,8 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::fmt;
 
-/// What a client asks a server for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What a client asks a server for. Its `Debug` leaves out all in which a secret may stand: the query, subprotocols, and
+/// what is in further headers.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientRequest {
     host: String,
     target: String,
@@ -64,6 +65,20 @@ const OWN_HEADERS: [&str; 10] = [
     "Content-Length",
     "Transfer-Encoding",
 ];
+
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.target.split('?').next();
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("ClientRequest")
+            .field("host", &self.host)
+            .field("path", &path)
+            .field("origin", &self.origin)
+            .field("deflate", &self.deflate)
+            .field("headers", &headers)
+            .finish_non_exhaustive()
+    }
+}
 
 impl ClientRequest {
     /// A request for `target` (a path, with a query if need be) from `host` (with a port unless it is the scheme's own).

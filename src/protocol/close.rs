@@ -40,6 +40,8 @@ impl CloseCode {
     pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
     /// 1015: the TLS handshake failed. Only reported, never sent.
     pub const TLS_HANDSHAKE: CloseCode = CloseCode(1015);
+    /// 3000: who the peer is, or was, does not let it stay (IANA registry).
+    pub const UNAUTHORIZED: CloseCode = CloseCode(3000);
 
     /// The code with this number.
     #[must_use]

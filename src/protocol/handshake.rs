@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use sha1::{Digest, Sha1};
+use std::fmt;
 use std::str;
 
 /// A request's method.
@@ -35,8 +36,51 @@ pub enum Origin {
     Several,
 }
 
-/// A whole request head.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Who a client says that it is (RFC 9110 §11.6.2). `Debug` says which kind it is, and never what stands in it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Authorization {
+    /// No Authorization header.
+    Absent,
+    /// A token (RFC 6750 §2.1), as it came.
+    Bearer(Box<str>),
+    /// Another scheme, which may be for a proxy on the way.
+    Other,
+    /// More than one Authorization header.
+    Several,
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Authorization::Absent => "Absent",
+            Authorization::Bearer(_) => "Bearer(..)",
+            Authorization::Other => "Other",
+            Authorization::Several => "Several",
+        })
+    }
+}
+
+impl Authorization {
+    /// What the header says. The scheme's case does not matter (§11.1).
+    fn of(header: Single<'_>) -> Authorization {
+        let value = match header {
+            Single::Absent => return Authorization::Absent,
+            Single::Repeated => return Authorization::Several,
+            Single::Once(value) => value,
+        };
+        let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+        let (scheme, token) = value.split_at(end);
+        if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Authorization::Bearer(ascii(head::trimmed(token)))
+        } else {
+            Authorization::Other
+        }
+    }
+}
+
+/// A whole request head. Its `Debug` leaves out all in which a secret may stand: what is in the query behind its names, the
+/// Authorization header, and subprotocols.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -49,6 +93,8 @@ pub struct Request {
     pub host: Box<str>,
     /// The Origin header.
     pub origin: Origin,
+    /// The Authorization header.
+    pub authorization: Authorization,
     /// The subprotocols that the client offers, the preferred one first; at most
     /// [`SUBPROTOCOLS_MAX`](crate::limits::SUBPROTOCOLS_MAX).
     pub subprotocols: Vec<Box<str>>,
@@ -85,9 +131,38 @@ impl Forwarding {
 impl Request {
     /// The value of the first `name=value` in the query, as it came: nothing is decoded.
     #[must_use]
-    pub fn query_value(&self, name: &str) -> Option<&str> {
-        let pairs = self.query.as_deref()?.split('&');
-        pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    pub fn query_value<'r>(&'r self, name: &'r str) -> Option<&'r str> {
+        self.query_values(name).next()
+    }
+
+    /// The values of all `name=value` in the query, as they came: nothing is decoded.
+    pub fn query_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
+        let pairs = self.query.as_deref().unwrap_or_default().split('&');
+        pairs
+            .filter_map(|pair| pair.split_once('='))
+            .filter(move |(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Request { method, path, query, host, origin, authorization, .. } = self;
+        let query: Option<Vec<&str>> = query.as_deref().map(|query| {
+            query.split('&').map(|pair| pair.split_once('=').map_or("..", |(name, _)| name)).collect()
+        });
+        f.debug_struct("Request")
+            .field("method", method)
+            .field("path", path)
+            .field("query", &query)
+            .field("host", host)
+            .field("origin", origin)
+            .field("authorization", authorization)
+            .field("subprotocols", &self.subprotocols.len())
+            .field("deflate_offers", &self.deflate_offers)
+            .field("upgrade", &self.upgrade)
+            .field("forwarding", &self.forwarding)
+            .finish()
     }
 }
 
@@ -165,6 +240,7 @@ pub(super) fn parse_request(
 
     let mut host = Single::Absent;
     let mut origin = Single::Absent;
+    let mut authorization = Single::Absent;
     let mut has_body = false;
     let mut content_length = None;
     let mut subprotocols: Vec<Box<str>> = Vec::new();
@@ -184,6 +260,8 @@ pub(super) fn parse_request(
             host.add(value);
         } else if is("Origin") {
             origin.add(value);
+        } else if is("Authorization") {
+            authorization.add(value);
         } else if is("Upgrade") {
             found.upgrade |= head::has_token(value, "websocket");
         } else if is("Connection") {
@@ -222,15 +300,7 @@ pub(super) fn parse_request(
         }
     }
 
-    // RFC 9112 §3.2: a server MUST answer 400 to an HTTP/1.1 request without a Host, and to any with several or with an
-    // invalid one, and §3.2.2: MUST ignore it if the target is absolute.
-    let host = match host {
-        Single::Absent if version == Version::Http10 => authority.unwrap_or_default().as_bytes(),
-        Single::Absent => return Err(HandshakeError::HostMissing),
-        Single::Repeated => return Err(HandshakeError::HostRepeated),
-        Single::Once(host) if !head::is_host(host) => return Err(HandshakeError::HostInvalid),
-        Single::Once(host) => authority.map_or(host, str::as_bytes),
-    };
+    let host = host_of(host, authority, version)?;
     let origin = match origin {
         Single::Absent => Origin::Absent,
         Single::Repeated => Origin::Several,
@@ -259,12 +329,29 @@ pub(super) fn parse_request(
         query: query.map(Into::into),
         host: ascii(host),
         origin,
+        authorization: Authorization::of(authorization),
         subprotocols,
         deflate_offers,
         upgrade,
         forwarding: keeps_forwarding.then(|| Box::new(Forwarding::of(parsed.headers))),
     };
     Ok((request, accept_key))
+}
+
+/// The host that is asked. RFC 9112 §3.2: a server MUST answer 400 to an HTTP/1.1 request without a Host, and to any with
+/// several or with an invalid one, and §3.2.2: MUST ignore it if the target is absolute.
+fn host_of<'h>(
+    host: Single<'h>,
+    authority: Option<&'h str>,
+    version: Version,
+) -> Result<&'h [u8], HandshakeError> {
+    match host {
+        Single::Absent if version == Version::Http10 => Ok(authority.unwrap_or_default().as_bytes()),
+        Single::Absent => Err(HandshakeError::HostMissing),
+        Single::Repeated => Err(HandshakeError::HostRepeated),
+        Single::Once(host) if !head::is_host(host) => Err(HandshakeError::HostInvalid),
+        Single::Once(host) => Ok(authority.map_or(host, str::as_bytes)),
+    }
 }
 
 /// The versions of HTTP that are understood.
@@ -385,7 +472,7 @@ fn names_http_version(head: &[u8]) -> bool {
             if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// Bytes that have been checked to be ASCII.
+/// Bytes that have been checked to be ASCII, or of which it matters no more what they are if they are not.
 fn ascii(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
 }

@@ -201,7 +201,7 @@ pub use deflate::{
 pub use encoder::{append_close, append_control, append_frame, append_message, unmasked_frame_len};
 pub use error::{HandshakeError, ProtocolError};
 pub use frame::{Expected, FrameHeader, Opcode, Parse, Rsv};
-pub use handshake::{Agreement, Forwarding, Method, Origin, Request};
+pub use handshake::{Agreement, Authorization, Forwarding, Method, Origin, Request};
 pub use mask::MaskingKey;
 pub use message::{Kind, Message, Payload};
 pub use response::{Response, Status};

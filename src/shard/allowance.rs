@@ -30,15 +30,13 @@ pub(super) struct Allowance {
     given_up_at: Option<Instant>,
 }
 
-const _: () = assert!(size_of::<usize>() != 8 || size_of::<Allowance>() <= 112, "README says so");
-
 impl Allowance {
     /// All that may come at once; none if no rate is limited.
-    pub(super) fn new(rates: &Rates, now: Instant) -> Option<Box<Allowance>> {
+    pub(super) fn new(rates: &Rates, now: Instant) -> Option<Allowance> {
         let full = |rate: Rate| Bucket::full(rate, now);
         rates.are_limited().then(|| {
             let (messages, bytes) = (rates.messages.map(full), rates.bytes.map(full));
-            Box::new(Allowance { messages, bytes, paused_until: None, given_up_at: None })
+            Allowance { messages, bytes, paused_until: None, given_up_at: None }
         })
     }
 
@@ -184,7 +182,7 @@ impl Shard {
     /// Ends a client's pause if it is over.
     pub(super) fn go_on_if_paused(&mut self, key: ClientKey) {
         let now = self.deadlines.now();
-        if let Some(allowance) = self.clients.get_mut(key).and_then(|client| client.allowance.as_mut())
+        if let Some(allowance) = self.clients.get_mut(key).and_then(Client::allowance_mut)
             && allowance.paused_until.take_if(|until| *until <= now).is_some()
         {
             self.list_if_unread(key);
@@ -200,12 +198,12 @@ impl Shard {
 impl Client {
     /// Its allowance, while what it sends has one: what comes when all is said is discarded, and not waited for.
     fn rated(&mut self) -> Option<&mut Allowance> {
-        if self.connection.is_over() { None } else { self.allowance.as_deref_mut() }
+        if self.connection.is_over() { None } else { self.allowance_mut() }
     }
 
     /// Whether it has used up its allowance, and there may be more to be read from it.
     pub(super) fn is_over_rate(&self) -> bool {
-        self.allowance.as_ref().is_some_and(|allowance| allowance.paused_until.is_some())
+        self.allowance().is_some_and(|allowance| allowance.paused_until.is_some())
             && !self.connection.is_over()
     }
 }

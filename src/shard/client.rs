@@ -1,5 +1,6 @@
 //! [`Client`]: a peer as the shard knows it.
 
+use super::admission::Credentials;
 use super::allowance::Allowance;
 use super::deadlines::Instant;
 use super::outbox::Outbox;
@@ -21,18 +22,18 @@ pub(super) struct Client {
     pub accepted: Time,
     /// Its earliest entry among the deadlines.
     pub scheduled: Instant,
-    /// Bytes that it holds, in its outbox and its connection, as the shard last counted them.
+    /// Bytes that it holds, as the shard last counted them.
     pub held: u32,
     /// What its messages mean.
     pub dialect: Dialect,
     /// What its handshake agrees to about compression.
     pub deflate: Option<Deflate>,
-    /// It asked not to get its own publications back.
-    pub without_own: bool,
+    /// Its handshake agrees to the subprotocol that stands for what the path names.
+    pub has_subprotocol: bool,
     /// What is known about bytes it sent that were not read.
     pub inbox: Inbox,
-    /// What it may send for the time being; absent if no rate is limited.
-    pub allowance: Option<Box<Allowance>>,
+    /// What most clients do not have.
+    pub account: Option<Box<Account>>,
     /// It was turned away at the door: its place among the bounded number of those comes back when it goes.
     pub turned_away: bool,
     /// Its last byte has been taken: it stands, or stood, among those whose write sides are to be shut down.
@@ -40,6 +41,17 @@ pub(super) struct Client {
     /// Nothing more is to be done for it; it stands among the dying and is freed in *reap*.
     pub dying: bool,
 }
+
+/// How fast a client may send and who it is, where the operator asks. In one box, because most clients have neither.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// What it may send for the time being; absent if no rate is limited.
+    pub allowance: Option<Allowance>,
+    /// Who it is; absent if it came without a token.
+    pub credentials: Option<Credentials>,
+}
+
+const _: () = assert!(size_of::<usize>() != 8 || size_of::<Account>() <= 152, "README says so");
 
 /// What is known about bytes that a client sent and that were not read.
 #[derive(Debug, Default)]
@@ -67,17 +79,38 @@ impl Client {
             held: 0,
             dialect: Dialect::Relay,
             deflate: None,
-            without_own: false,
+            has_subprotocol: false,
             inbox: Inbox::default(),
-            allowance: None,
+            account: None,
             turned_away: false,
             finished: false,
             dying: false,
         }
     }
 
-    /// Bytes of memory that it holds, in its outbox and its connection.
+    /// What it may send for the time being, if a rate is limited.
+    pub(super) fn allowance(&self) -> Option<&Allowance> {
+        self.account.as_ref()?.allowance.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn allowance_mut(&mut self) -> Option<&mut Allowance> {
+        self.account.as_mut()?.allowance.as_mut()
+    }
+
+    /// Who it is, if it came with a token.
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.account.as_ref()?.credentials.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn credentials_mut(&mut self) -> Option<&mut Credentials> {
+        self.account.as_mut()?.credentials.as_mut()
+    }
+
+    /// Bytes of memory that it holds, in its outbox and its connection, and as who it is.
     pub(super) fn held_bytes(&self) -> usize {
-        self.outbox.held_bytes() + self.connection.held_bytes()
+        let credentials = self.credentials().map_or(0, Credentials::held_bytes);
+        self.outbox.held_bytes() + self.connection.held_bytes() + credentials
     }
 }

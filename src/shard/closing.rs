@@ -14,6 +14,8 @@
 //! is left to be told, comes the last round, for whoever is left.
 
 use super::Shard;
+use super::admission::Credentials;
+use super::allowance::Allowance;
 use super::client::Client;
 use super::goodbyes::Goodbyes;
 use super::mail::{Barrier, Mail, Round};
@@ -141,6 +143,7 @@ impl Shard {
                 client.connection.excuse(now);
             }
             self.go_on_if_paused(key);
+            self.expire_credentials(key, now);
             self.time_out(key, now);
         }
         let clients = &self.clients;
@@ -165,14 +168,17 @@ impl Shard {
         self.settle(key, now);
     }
 
-    /// Sees to it that a client is looked at when its connection's deadline comes, or the end of its pause.
+    /// Sees to it that a client is looked at when its connection's deadline comes, or the end of its pause or its token.
     pub(super) fn reschedule(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else { return };
         if let Some(deadline) = client.connection.deadline() {
             self.deadlines.schedule(key, deadline, &mut client.scheduled);
         }
-        if let Some(until) = client.allowance.as_ref().and_then(|allowance| allowance.paused_until()) {
+        if let Some(until) = client.allowance().and_then(Allowance::paused_until) {
             self.deadlines.schedule_at(key, until, &mut client.scheduled);
+        }
+        if let Some(look_at) = client.credentials().map(Credentials::look_at) {
+            self.deadlines.schedule_at(key, look_at, &mut client.scheduled);
         }
     }
 

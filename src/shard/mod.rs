@@ -5,7 +5,7 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | `reading.rs` | `connect`, `connect_proxy`, `turn_away`, `identified`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `next_to_identify`, `room_to_read` (`allowance.rs`) |
+//! | *accept*, *read* | `reading.rs`, `admission.rs` | `connect`, `connect_proxy`, `turn_away`, `identified`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `next_to_identify`, `room_to_read` (`allowance.rs`) |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
 //! | *expire*, *reap*, the drain | `closing.rs`, `goodbyes.rs` | `expire`, `announce_drain`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
 //! | *collect mail*, *post* | `orders.rs` | `ask` | `take_answer` |
@@ -15,6 +15,7 @@
 //! Inputs never fail, and what a peer sends never panics. Inputs only *list* what is to be done with a client; it is
 //! written in *flush* and freed in *reap*, at one place each.
 
+mod admission;
 mod allowance;
 mod client;
 mod clients;
@@ -38,11 +39,13 @@ pub use outbox::{Plan, Slices};
 pub use reading::Full;
 pub use shedding::{Carried, Held};
 
+use crate::auth::Keys;
 use crate::config::Config;
 use crate::hub::{ClientKey, HashSeed, Homes, ShardId, Subscriptions};
 use crate::limits::{self, Limits};
 use crate::metrics::Counters;
 use crate::protocol::{Deflater, Inflater, Request, Time};
+use allowance::Allowance;
 use clients::Clients;
 use closing::Drain;
 use deadlines::Deadlines;
@@ -86,6 +89,10 @@ pub struct Shard {
     /// The same for those in channels of smaller messages: one for each size. Invariant: no more than there are rules.
     limits_by_size: Vec<Arc<Limits>>,
     counters: Arc<Counters>,
+    /// With what clients' tokens are checked, if they are.
+    keys: Option<Arc<Keys>>,
+    /// The time on the wall, in milliseconds since 1970, of this turn; 0 as long as nobody wants to know.
+    unix_ms: u64,
 
     clients: Clients,
     /// Those being told 503 at the door. Invariant: at most [`limits::REFUSALS_MAX`].
@@ -147,6 +154,8 @@ impl Shard {
             limits: Arc::new(place.config.limits.clone()),
             limits_by_size: Vec::new(),
             counters,
+            keys: None,
+            unix_ms: 0,
             clients: Clients::default(),
             turned_away: 0,
             subscriptions: Subscriptions::new(place.seed),
@@ -311,12 +320,18 @@ impl Shard {
                 client.inbox.unread || !client.inbox.listed,
                 "who is listed may have something to be read"
             );
-            if let Some(until) = client.allowance.as_ref().and_then(|allowance| allowance.paused_until()) {
+            if let Some(until) = client.allowance().and_then(Allowance::paused_until) {
                 assert!(
                     client.inbox.unread || client.connection.is_over(),
                     "who is paused has more to be read"
                 );
                 assert!(client.dying || client.scheduled <= until, "the end of a pause has its entry");
+            }
+            if let Some(credentials) = client.credentials() {
+                assert!(
+                    client.dying || client.scheduled <= credentials.look_at(),
+                    "the end of a token has its entry"
+                );
             }
             if let (Some(deadline), false) = (client.connection.deadline(), client.dying) {
                 assert!(client.scheduled <= self.deadlines.instant(deadline), "a deadline has its entry");

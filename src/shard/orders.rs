@@ -15,7 +15,7 @@ use super::mail::{
     Ticket,
 };
 use super::outbox::View;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Terms};
 use crate::hub::{
     Channel, ChannelName, ClientKey, LogPosition, Membership, Origin, Position, Rendering, Standing,
 };
@@ -261,8 +261,10 @@ impl Shard {
             age_ms: u64::from(now.since(client.accepted)),
             queued_bytes: self.queued_bytes(key, client),
             rtt_ms: client.connection.rtt_ms(),
-            may_publish: is_open && client.dialect == Dialect::Relay,
-            user: None,
+            may_publish: is_open
+                && matches!(self.terms(key), Terms::Publish(_))
+                && client.dialect == Dialect::Relay,
+            user: client.credentials().map(|credentials| credentials.user.clone()),
         })
     }
 

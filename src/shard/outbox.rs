@@ -55,6 +55,8 @@ pub(super) struct Outbox {
     pub listed: bool,
     /// The client asked to be told what it loses by being slow.
     pub wants_gaps: bool,
+    /// The client asked not to get its own publications back.
+    pub without_own: bool,
 }
 
 /// A client's own bytes. Boxed, because most clients have none most of the time, and reused by the shard.

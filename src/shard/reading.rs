@@ -2,8 +2,9 @@
 //! told at the door stands beside what it is told inside.)
 
 use super::Shard;
+use super::admission::SUBPROTOCOL;
 use super::allowance::Allowance;
-use super::client::Client;
+use super::client::{Account, Client};
 use super::mail::Mail;
 use super::rendering::{agree, rendering_for};
 use super::route::{Route, route};
@@ -38,8 +39,10 @@ impl Shard {
     pub fn connect(&mut self, now: Time) -> ClientKey {
         self.counters.connections_accepted.add(1);
         let allowance = Allowance::new(&self.place.config.rates, self.deadlines.instant(now));
+        let account =
+            allowance.map(|allowance| Box::new(Account { allowance: Some(allowance), credentials: None }));
         let connection = Connection::server(self.limits.clone(), now);
-        let key = self.clients.insert(Client { allowance, ..Client::new(connection, now) });
+        let key = self.clients.insert(Client { account, ..Client::new(connection, now) });
         self.reschedule(key);
         key
     }
@@ -92,22 +95,30 @@ impl Shard {
         self.unidentified.pop()
     }
 
-    /// It is known for whom a client speaks, and whether there is a place for that one: it gets what it asks for.
-    pub fn identified(&mut self, key: ClientKey, request: &Request, place: Result<(), Full>, now: Time) {
+    /// It is known for whom a client speaks, and whether there is a place for that one: it gets what it asks for. Returns
+    /// what that came to, to be taken off the turn's budget of bytes read.
+    pub fn identified(
+        &mut self,
+        key: ClientKey,
+        request: &Request,
+        place: Result<(), Full>,
+        now: Time,
+    ) -> usize {
         let still_waits = |client: &Client| client.connection.wants() == Wants::Decision && !client.dying;
         if !self.clients.get(key).is_some_and(still_waits) {
-            return;
+            return 0;
         }
         if let Err(why) = place {
             self.refuse(key, why, now);
-            return;
+            return 0;
         }
         let mut replies = mem::take(&mut self.replies);
-        let mut held = self.answer(key, request, now, &mut replies);
+        let (mut held, cost) = self.answer(key, request, now, &mut replies);
         self.reply(key, &mut replies);
         self.replies = replies;
         self.process(key, &mut held, self.read_budget_bytes(), now);
         self.list_if_unread(key);
+        cost
     }
 
     /// Whether there is a place for one more who is told why it cannot come in.
@@ -177,7 +188,7 @@ impl Shard {
         self.counters.bytes_read.add(bytes.len() as u64);
         if let Some(client) = self.clients.get_mut(key) {
             client.inbox.unread = more || client.inbox.ending;
-            if let Some(allowance) = &mut client.allowance {
+            if let Some(allowance) = client.allowance_mut() {
                 allowance.spend_bytes(bytes.len() as u64);
             }
         }
@@ -231,7 +242,7 @@ impl Shard {
     ) -> usize {
         let read = input.len();
         let messages_max = self.messages_allowed(key, now);
-        let (mut messages, mut said, mut left) = (0, 0, None);
+        let (mut messages, mut said, mut left, mut cost) = (0, 0, None, 0);
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
         let mut scratch = mem::take(&mut self.scratch);
@@ -253,7 +264,7 @@ impl Shard {
                     messages += 1;
                     said += message.payload.len();
                     let Message { kind, payload } = &message;
-                    match client.dialect.read(terms, *kind, payload, &mut scratch) {
+                    match client.dialect.read(terms, client.user(), *kind, payload, &mut scratch) {
                         Command::Reply { kind, payload } => {
                             client.connection.send_deflated(kind, payload, &mut self.deflater, &mut replies);
                         }
@@ -268,7 +279,8 @@ impl Shard {
                     self.unidentified.push((key, request));
                 }
                 Some(Event::Requested(request)) => {
-                    let held = self.answer(key, &request, now, &mut replies);
+                    let held;
+                    (held, cost) = self.answer(key, &request, now, &mut replies);
                     debug_assert!(held.is_empty(), "nothing is held before we say so");
                     terms = self.terms(key);
                 }
@@ -290,7 +302,7 @@ impl Shard {
         self.reply(key, &mut replies);
         self.replies = replies;
         if messages_max < usize::MAX
-            && let Some(allowance) = self.clients.get_mut(key).and_then(|client| client.allowance.as_mut())
+            && let Some(allowance) = self.clients.get_mut(key).and_then(Client::allowance_mut)
         {
             allowance.spend_messages(messages as u64);
         }
@@ -298,7 +310,7 @@ impl Shard {
             self.pause(key, now);
         }
         self.settle(key, now);
-        said.max(read - left.unwrap_or(0))
+        said.max(read - left.unwrap_or(0)) + cost
     }
 
     /// A client publishes in its channel.
@@ -323,32 +335,47 @@ impl Shard {
     }
 
     /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word. Returns what
-    /// came behind the request, if it opens a WebSocket at once and that was held.
-    fn answer(&mut self, key: ClientKey, request: &Request, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
-        let Some(client) = self.clients.get_mut(key) else { return Vec::new() };
+    /// came behind the request, if it opens a WebSocket at once and that was held; and what it counts for among the bytes
+    /// that a turn reads, on top of its own.
+    fn answer(
+        &mut self,
+        key: ClientKey,
+        request: &Request,
+        now: Time,
+        replies: &mut Vec<u8>,
+    ) -> (Vec<u8>, usize) {
+        let route = route(request, self.drain.phase(), self.door());
+        let cost = if self.keys.is_some() { limits::TOKEN_COST_BYTES } else { 0 };
+        let Some(client) = self.clients.get_mut(key) else { return (Vec::new(), cost) };
         client.deflate = agree(&request.deflate_offers, &self.place.config.deflate);
-        match route(request, self.drain.phase(), &self.place.config) {
+        client.has_subprotocol = request.subprotocols.iter().any(|offered| &**offered == SUBPROTOCOL);
+        let held = match route {
             Route::Respond(response) => {
+                let challenge = response.headers.iter().any(|(name, _)| *name == "WWW-Authenticate");
+                self.counters.tokens_refused.add(u64::from(challenge));
                 if let Some(closure) = client.connection.respond(&response, now, replies) {
                     self.note_closure(key, &closure);
                 }
                 Vec::new()
             }
-            Route::Echo => {
+            Route::Echo { claims } => {
                 client.dialect = Dialect::Echo;
+                self.note_claims(key, claims, None, now);
                 self.accept(key, now, replies)
             }
-            Route::Relay { channel, without_own, wants_gaps } => {
+            Route::Relay { channel, without_own, wants_gaps, claims } => {
                 client.dialect = Dialect::Relay;
-                client.without_own = without_own;
+                client.outbox.without_own = without_own;
                 client.outbox.wants_gaps = wants_gaps;
                 let rendering = rendering_for(client.deflate);
+                self.note_claims(key, claims, Some(channel.as_str()), now);
                 match self.find_or_await(&channel, rendering, key) {
                     Some(local) => self.admit(key, local, now, replies),
                     None => Vec::new(),
                 }
             }
-        }
+        };
+        (held, cost)
     }
 
     /// `key` gets its 101. Returns what came behind its request.
@@ -356,7 +383,8 @@ impl Shard {
         let Some(client) = self.clients.get_mut(key) else { return Vec::new() };
         self.counters.handshakes_accepted.add(1);
         self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
-        let agreement = Agreement { deflate: client.deflate, ..Agreement::default() };
+        let subprotocol = client.has_subprotocol.then(|| SUBPROTOCOL.into());
+        let agreement = Agreement { subprotocol, deflate: client.deflate };
         client.connection.accept(agreement, now, replies)
     }
 

@@ -1,6 +1,8 @@
 //! What a request is for: its path names a page, a channel or nothing.
 
-use crate::config::{Access, Config, OriginPolicy};
+use super::admission::Door;
+use crate::auth::Claims;
+use crate::config::{Config, OriginPolicy};
 use crate::hub::ChannelName;
 use crate::pages;
 use crate::protocol::{Method, Origin, Request, Response, Status};
@@ -18,9 +20,14 @@ pub(super) enum Route {
         without_own: bool,
         /// `?gaps=on`: it wants to be told what it loses by being slow.
         wants_gaps: bool,
+        /// What its token says, if it has one.
+        claims: Option<Claims>,
     },
     /// Its own messages back.
-    Echo,
+    Echo {
+        /// What its token says, if it has one.
+        claims: Option<Claims>,
+    },
 }
 
 /// How near a shard is to its end.
@@ -38,7 +45,8 @@ pub(super) enum Phase {
 const LOBBY: &str = "lobby";
 
 /// Decides what `request` gets.
-pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
+pub(super) fn route(request: &Request, phase: Phase, door: Door<'_>) -> Route {
+    let config = door.config;
     if phase == Phase::Draining && &*request.path != "/healthz" {
         return Route::Respond(shutting_down());
     }
@@ -52,20 +60,22 @@ pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
             (Ok(()), Err(error)) => {
                 Route::Respond(Response::text(Status::NOT_FOUND, format!("no such channel: {error}\n")))
             }
-            (Ok(()), Ok(channel)) if !may_subscribe(&channel, config) => Route::Respond(Response::text(
-                Status::FORBIDDEN,
-                "nobody may listen in this channel without the operator's leave\n",
-            )),
-            (Ok(()), Ok(channel)) => Route::Relay {
-                channel,
-                without_own: request.query_value("echo") == Some("off"),
-                wants_gaps: request.query_value("gaps") == Some("on"),
+            (Ok(()), Ok(channel)) => match door.enter(request, channel.as_str()) {
+                Err(refusal) => Route::Respond(refusal),
+                Ok(claims) => Route::Relay {
+                    channel,
+                    without_own: request.query_value("echo") == Some("off"),
+                    wants_gaps: request.query_value("gaps") == Some("on"),
+                    claims,
+                },
             },
         },
-        ("/echo", _) if config.echo => match opens(request, config) {
-            Err(refusal) => Route::Respond(refusal),
-            Ok(()) => Route::Echo,
-        },
+        ("/echo", _) if config.echo => {
+            match opens(request, config).and_then(|()| door.enter_without_channel(request)) {
+                Err(refusal) => Route::Respond(refusal),
+                Ok(claims) => Route::Echo { claims },
+            }
+        }
         ("/" | "/healthz", _) if request.method == Method::Other => Route::Respond(
             Response::text(Status::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n")
                 .with_header("Allow", "GET, HEAD"),
@@ -80,11 +90,6 @@ pub(super) fn route(request: &Request, phase: Phase, config: &Config) -> Route {
             "nothing here: the chat page is at /, WebSockets are at /ws and /ws/<channel>\n",
         )),
     }
-}
-
-/// Whether the operator lets somebody without a token subscribe to a channel.
-fn may_subscribe(channel: &ChannelName, config: &Config) -> bool {
-    matches!(config.channels.subscribe_for(channel.as_str()), None | Some(Access::Anyone))
 }
 
 /// What a request gets that comes too late.
@@ -146,7 +151,7 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::HandshakeError;
+    use crate::protocol::{Authorization, HandshakeError};
 
     fn request(path: &str) -> Request {
         Request {
@@ -155,6 +160,7 @@ mod tests {
             query: None,
             host: "chat.example:8080".into(),
             origin: Origin::Absent,
+            authorization: Authorization::Absent,
             subprotocols: Vec::new(),
             deflate_offers: Vec::new(),
             upgrade: Ok(()),
@@ -162,15 +168,20 @@ mod tests {
         }
     }
 
+    /// Nobody is asked for a token.
+    fn open(config: &Config) -> Door<'_> {
+        Door { keys: None, unix_seconds: 0, config }
+    }
+
     fn status(request: &Request, config: &Config) -> Status {
-        match route(request, Phase::Serving, config) {
+        match route(request, Phase::Serving, open(config)) {
             Route::Respond(response) => response.status,
-            Route::Relay { .. } | Route::Echo => Status::SWITCHING_PROTOCOLS,
+            Route::Relay { .. } | Route::Echo { .. } => Status::SWITCHING_PROTOCOLS,
         }
     }
 
     fn channel(path: &str) -> Option<String> {
-        match route(&request(path), Phase::Serving, &Config::default()) {
+        match route(&request(path), Phase::Serving, open(&Config::default())) {
             Route::Relay { channel, .. } => Some(channel.to_string()),
             _ => None,
         }
@@ -193,7 +204,7 @@ mod tests {
         let without_own = |query: Option<&str>| {
             let request = Request { query: query.map(Into::into), ..request("/ws") };
             matches!(
-                route(&request, Phase::Serving, &Config::default()),
+                route(&request, Phase::Serving, open(&Config::default())),
                 Route::Relay { without_own: true, .. }
             )
         };
@@ -208,7 +219,7 @@ mod tests {
         let wants_gaps = |query: Option<&str>| {
             let request = Request { query: query.map(Into::into), ..request("/ws") };
             matches!(
-                route(&request, Phase::Serving, &Config::default()),
+                route(&request, Phase::Serving, open(&Config::default())),
                 Route::Relay { wants_gaps: true, .. }
             )
         };
@@ -221,7 +232,7 @@ mod tests {
     #[test]
     fn echo_exists_only_if_it_was_asked_for() {
         let config = Config { echo: true, ..Config::default() };
-        assert_eq!(route(&request("/echo"), Phase::Serving, &config), Route::Echo);
+        assert_eq!(route(&request("/echo"), Phase::Serving, open(&config)), Route::Echo { claims: None });
         assert_eq!(status(&request("/echo"), &Config::default()), Status::NOT_FOUND);
     }
 
@@ -237,9 +248,9 @@ mod tests {
     #[test]
     fn health_is_503_once_the_end_is_announced_and_nobody_comes_in_once_it_has_begun() {
         let plain = |path| Request { upgrade: Err(HandshakeError::ALL[0]), ..request(path) };
-        let answer = |request: &Request, phase| match route(request, phase, &Config::default()) {
+        let answer = |request: &Request, phase| match route(request, phase, open(&Config::default())) {
             Route::Respond(response) => (response.status, response.body),
-            Route::Relay { .. } | Route::Echo => (Status::SWITCHING_PROTOCOLS, b"".into()),
+            Route::Relay { .. } | Route::Echo { .. } => (Status::SWITCHING_PROTOCOLS, b"".into()),
         };
         let draining = || (Status::SERVICE_UNAVAILABLE, b"draining\n".as_slice().into());
         let too_late = (Status::SERVICE_UNAVAILABLE, b"the server is shutting down\n".as_slice().into());

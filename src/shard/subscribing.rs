@@ -106,7 +106,7 @@ impl Shard {
             client.connection.limit(limits);
         }
         let (slot, cursor) = channel.join(key);
-        if client.without_own {
+        if client.outbox.without_own {
             channel.log.watch_origins();
         }
         client.membership = Some(Membership { channel: local, slot, cursor });
@@ -119,10 +119,15 @@ impl Shard {
         let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
         let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
         let payload = settings.payload.unwrap_or(self.place.config.payload);
-        match settings.publish {
-            None | Some(Access::Anyone) => Terms::Publish(payload),
-            Some(Access::Nobody) => Terms::Refuse("nobody may publish in this channel"),
-            Some(Access::Token) => Terms::Refuse("only who has a token for it may publish in this channel"),
+        let may_by_token = || {
+            let credentials = self.clients.get(key).and_then(Client::credentials);
+            credentials.is_some_and(|credentials| credentials.may_publish)
+        };
+        match settings.publish.unwrap_or(self.door().access_default()) {
+            Access::Anyone => Terms::Publish(payload),
+            Access::Token if may_by_token() => Terms::Publish(payload),
+            Access::Token => Terms::Refuse("only who has a token for it may publish in this channel"),
+            Access::Nobody => Terms::Refuse("nobody may publish in this channel"),
         }
     }
 
@@ -130,7 +135,7 @@ impl Shard {
     pub(super) fn leave(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(Membership { channel: local, slot, cursor }) = client.membership.take() else { return };
-        let without_own = client.without_own;
+        let without_own = client.outbox.without_own;
         let Some(channel) = self.subscriptions.get_mut(local) else { return };
         if without_own {
             channel.log.unwatch_origins();

@@ -230,7 +230,7 @@ impl Shard {
             return;
         };
         let (log, cursor) = (&mut channel.log, &mut membership.cursor);
-        let without = client.without_own.then_some(key);
+        let without = client.outbox.without_own.then_some(key);
         let limit = self.place.config.limits.outbox_bytes_max;
         let kept_bytes = limits::drop_oldest_kept_bytes(limit);
         let (to, dropped) = match channel.settings.slow_consumers.unwrap_or_default() {
@@ -275,7 +275,7 @@ impl Shard {
     pub(super) fn view(&self, key: ClientKey, client: &Client) -> Option<View<'_>> {
         let Membership { channel, cursor, .. } = client.membership?;
         let log = &self.subscriptions.get(channel)?.log;
-        Some(View { log, cursor, without: client.without_own.then_some(key) })
+        Some(View { log, cursor, without: client.outbox.without_own.then_some(key) })
     }
 
     /// A write of `plan` was taken up to `taken` bytes. Less than all of it means that the socket is full.
@@ -283,7 +283,7 @@ impl Shard {
         self.counters.bytes_written.add(taken as u64);
         self.laps.weigh(taken);
         let Some(client) = self.clients.get_mut(key) else { return };
-        let without = client.without_own.then_some(key);
+        let without = client.outbox.without_own.then_some(key);
         let (is_visited, mut waits_since_us) = (self.laps.is_lap_write, None);
         let log = client.membership.as_mut().and_then(|Membership { channel, cursor, .. }| {
             let channel = self.subscriptions.get_mut(*channel)?;

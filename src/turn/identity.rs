@@ -50,15 +50,18 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         }
     }
 
-    /// Finds out for whom those speak who have just asked for something.
-    pub(super) fn identify(&mut self) {
+    /// Finds out for whom those speak who have just asked for something. Returns what that came to, to be taken off the
+    /// turn's budget of bytes read.
+    pub(super) fn identify(&mut self) -> usize {
+        let mut came_to = 0;
         while let Some((key, request)) = self.shard.next_to_identify() {
             let own = self.peers.behind(key).or_else(|| self.sockets.address(key));
             let said = request.forwarding.as_deref().cloned().unwrap_or_default();
             let client = client_of(own, &said, |proxy| self.sockets.is_trusted(proxy));
             let place = client.map_or(Ok(()), |client| self.place(key, client));
-            self.shard.identified(key, &request, place, self.now);
+            came_to += self.shard.identified(key, &request, place, self.now);
         }
+        came_to
     }
 
     /// Where a client comes from, as text for people: the one for whom it speaks, if it does. None if it is a Unix socket of

@@ -3,7 +3,7 @@
 use crate::peer::{Peer, REQUEST, Seen, text};
 use fanwire::limits::{Limits, REQUEST_HEAD_BYTES_MAX, REQUEST_HEADERS_MAX, SUBPROTOCOLS_MAX};
 use fanwire::protocol::{
-    Agreement, Closure, HandshakeError, Method, Origin, Request, Response, Status, Time, Wants,
+    Agreement, Authorization, Closure, HandshakeError, Method, Origin, Request, Response, Status, Time, Wants,
 };
 
 /// What a server makes of a whole head.
@@ -66,6 +66,7 @@ fn s4_2_2_the_rfc_s_own_key_gets_the_rfc_s_own_answer() {
         query: None,
         host: "server.example.com".into(),
         origin: Origin::Absent,
+        authorization: Authorization::Absent,
         subprotocols: vec![],
         deflate_offers: Vec::new(),
         upgrade: Ok(()),
@@ -448,4 +449,39 @@ fn s4_2_2_nothing_behind_a_refused_request_is_answered() {
     let written = server.out.len();
     assert_eq!(server.receive(REQUEST), []);
     assert_eq!(server.out.len(), written);
+}
+
+#[test]
+fn rfc9110_11_6_2_a_bearer_s_token_is_read_whatever_the_case_of_its_scheme() {
+    let authorization = |lines: &[u8]| match received(&with_line(lines)) {
+        Seen::Requested(request) => request.authorization,
+        other => panic!("{other:?}"),
+    };
+    for (line, token) in [
+        (&b"Authorization: Bearer a.b.c"[..], "a.b.c"),
+        (b"authorization: BEARER \t a.b.c \t", "a.b.c"),
+        (b"Authorization: bearer", ""),
+        (b"Authorization: Bearer a b", "a b"),
+        (b"Authorization: Bearer \xff", "\u{fffd}"),
+    ] {
+        assert_eq!(authorization(line), Authorization::Bearer(token.into()), "{}", line.escape_ascii());
+    }
+    for other in [&b"Authorization: Basic YTpi"[..], b"Authorization:", b"Authorization: Bearerx"] {
+        assert_eq!(authorization(other), Authorization::Other, "{}", other.escape_ascii());
+    }
+    assert_eq!(authorization(b"Authorization: Bearer a\r\nauthorization: Bearer a"), Authorization::Several);
+    assert_eq!(authorization(b"Proxy-Authorization: Bearer a"), Authorization::Absent);
+}
+
+#[test]
+fn a_request_s_debug_shows_nothing_in_which_a_secret_may_stand() {
+    let head =
+        b"GET /ws/room?token=secret1&secret2&echo=secret5 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Authorization: Bearer secret3\r\nSec-WebSocket-Protocol: fanwire.token.secret4\r\n\r\n";
+    let Seen::Requested(request) = received(head) else { panic!("a request") };
+    let said = format!("{request:?} {request:#?}");
+    assert!(said.contains("/ws/room") && said.contains("\"token\"") && said.contains("\"echo\""), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    assert_eq!(request.query_values("token").collect::<Vec<_>>(), ["secret1"]);
 }

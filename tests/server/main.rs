@@ -32,5 +32,6 @@ mod restart;
 mod slow_consumer;
 mod startup;
 mod tls;
+mod tokens;
 mod tungstenite;
 mod unix;

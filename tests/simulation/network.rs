@@ -343,6 +343,10 @@ impl Sockets for Net {
         self.clock_ms * 1000
     }
 
+    fn unix_ms(&mut self) -> u64 {
+        self.clock_ms
+    }
+
     fn listeners(&self) -> usize {
         self.listeners.len()
     }
