@@ -118,7 +118,7 @@ counters! {
     pages_served;
     /// Requests refused with an HTTP error.
     handshakes_refused;
-    /// Requests among them that were refused for want of a token, for a bad one, or for one that does not cover the channel.
+    /// Requests refused for want of a token, for a bad one, or for one that does not name the channel.
     tokens_refused;
     /// Connections closed with 3000 because their token expired.
     tokens_expired;

@@ -119,14 +119,15 @@ impl Shard {
         let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
         let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
         let payload = settings.payload.unwrap_or(self.place.config.payload);
-        let may_by_token = || {
-            let credentials = self.clients.get(key).and_then(Client::credentials);
-            credentials.is_some_and(|credentials| credentials.may_publish)
-        };
         match settings.publish.unwrap_or(self.door().access_default()) {
             Access::Anyone => Terms::Publish(payload),
-            Access::Token if may_by_token() => Terms::Publish(payload),
-            Access::Token => Terms::Refuse("only who has a token for it may publish in this channel"),
+            Access::Token => match self.clients.get(key).and_then(Client::credentials) {
+                Some(credentials) if credentials.may_publish => Terms::Publish(payload),
+                Some(_) => {
+                    Terms::Refuse("you may not publish in this channel: the token's publish does not name it")
+                }
+                None => Terms::Refuse("you may not publish in this channel without a token"),
+            },
             Access::Nobody => Terms::Refuse("nobody may publish in this channel"),
         }
     }
