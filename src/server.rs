@@ -22,7 +22,7 @@ mod renewal;
 mod watchdog;
 mod watching;
 
-use crate::auth::{Algorithm, Keys};
+use crate::auth::Keys;
 use crate::config::{
     ChannelRules, Config, ConfigError, ConfigSource, Described, ListenAddress, Rate, Rates, Reconfigured,
     Setting,
@@ -41,7 +41,7 @@ use crate::worker::{Common, Listener, Worker};
 use ending::Ending;
 use mio::Waker;
 use notifier::Notifier;
-use reloading::Reloading;
+use reloading::{Reloading, say_tokens};
 use renewal::Renewal;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -63,8 +63,6 @@ use watchdog::Watchdog;
 pub struct Server {
     plain: Listens,
     tls: Listens,
-    /// With what tokens are checked, if they are.
-    keys: Option<Arc<Keys>>,
     /// What is renewed while it runs, if TLS is spoken.
     renewal: Option<Renewal>,
     reloading: Reloading,
@@ -224,7 +222,8 @@ impl Server {
         let ending = Ending::new(mesh.clone(), config);
         let (sender, notices) = mpsc::channel();
         let (shards, seed) = (workers.len(), seed()?);
-        let reloading = Reloading::start(mesh.clone(), ending.clone(), described, is_passed, source)?;
+        let reloading =
+            Reloading::start(mesh.clone(), ending.clone(), described, keys.clone(), is_passed, source)?;
         let config = reloading.config();
         let mut threads = Vec::new();
         for (number, worker) in workers.into_iter().enumerate() {
@@ -251,7 +250,6 @@ impl Server {
         Ok(Server {
             plain,
             tls: tls_listens,
-            keys,
             renewal,
             reloading,
             ending,
@@ -312,10 +310,12 @@ impl Server {
     /// Connections that are open keep the limits that they came with ([`Limits`](crate::limits::Limits)), their rates and
     /// their compression, and nobody is closed for it: neither who would not be let in any more, nor who is one too many.
     /// All else holds for them too: what may be published in their channels and by whom, what becomes of them if they are
-    /// slow, and how the server ends.
+    /// slow, and how the server ends. The files with keys for tokens are read again too, whether or not the configuration is
+    /// another: who is in by a token stays in until that expires, and keeps the rights that it gives, even if its key is
+    /// trusted no more.
     ///
     /// # Errors
-    /// If the configuration cannot be used.
+    /// If the configuration cannot be used, or a file with keys.
     pub fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
         self.reloading.reconfigure(config)
     }
@@ -606,19 +606,7 @@ impl Greeting {
             tracing::info!("slow consumers: {}, all others disconnect", self.slow_consumers.join(", "));
         }
         tracing::info!("permessage-deflate: {}", self.deflate);
-        match &server.keys {
-            None => {
-                tracing::info!("no tokens are asked for: anyone who can reach it may listen and publish");
-            }
-            Some(keys) => {
-                let algorithms: Vec<_> = keys.algorithms().into_iter().map(Algorithm::name).collect();
-                let count = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
-                tracing::info!("tokens are asked for: {} ({count})", algorithms.join(", "));
-                if keys.ignored() > 0 {
-                    tracing::info!("the JWK set has {} entries that are of no use here", keys.ignored());
-                }
-            }
-        }
+        say_tokens(server.reloading.keys().as_deref());
     }
 }
 

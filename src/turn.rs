@@ -413,9 +413,10 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
                 Order::Drain { spread_ms } => ordered_spread_ms = Some(spread_ms),
                 Order::Check => self.shard.counters().checks_answered.add(1),
                 Order::Ask(ticket, question) => self.shard.ask(ticket, question, self.now),
-                Order::Reconfigure(config) => {
+                Order::Reconfigure(config, keys) => {
                     self.sockets.reconfigure(&config);
                     self.shard.reconfigure(config);
+                    self.shard.change_keys(keys);
                 }
             }
         }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
+use sha1::{Digest, Sha1};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -66,7 +67,12 @@ pub struct Keys {
     pub(super) audiences: Vec<String>,
     pub(super) issuers: Vec<String>,
     pub(super) leeway_seconds: u64,
+    /// What the files said, each with its option: only to see whether they say something else when they are read again.
+    files: Vec<(&'static str, Fingerprint)>,
 }
+
+/// The SHA-1 of a file.
+type Fingerprint = [u8; 20];
 
 /// A key, and the one algorithm that it is for.
 #[derive(Clone, Debug)]
@@ -99,6 +105,9 @@ const P256_POINT_BYTES: usize = 65;
 /// Bytes of a public key of Ed25519 (RFC 8032 §5.1.5).
 const ED25519_BYTES: usize = 32;
 
+/// The options that name files with keys.
+const FILE_OPTIONS: [&str; 3] = ["--jwt-secret-file", "--jwt-public-key", "--jwt-jwks"];
+
 impl Keys {
     /// Reads the files that the operator named.
     ///
@@ -111,14 +120,15 @@ impl Keys {
             leeway_seconds: config.leeway_seconds,
             ..Keys::default()
         };
+        let [secret_file, public_key, jwks] = FILE_OPTIONS;
         if let Some(path) = &config.secret {
-            keys.read_file("--jwt-secret-file", path, Keys::add_secret)?;
+            keys.read_file(secret_file, path, Keys::add_secret)?;
         }
         for path in &config.public_keys {
-            keys.read_file("--jwt-public-key", path, Keys::add_pem)?;
+            keys.read_file(public_key, path, Keys::add_pem)?;
         }
         if let Some(path) = &config.jwks {
-            keys.read_file("--jwt-jwks", path, Keys::add_jwks)?;
+            keys.read_file(jwks, path, Keys::add_jwks)?;
         }
         config.check()?;
         Ok(keys)
@@ -131,6 +141,7 @@ impl Keys {
         add: impl FnOnce(&mut Keys, &[u8]) -> Result<(), KeyProblem>,
     ) -> Result<(), ConfigError> {
         let bytes = read_bounded(option, path)?;
+        self.files.push((option, Sha1::digest(&bytes).into()));
         add(self, &bytes).map_err(|problem| problem.of_file(option, path))?;
         if self.trusted.len() > limits::TOKEN_KEYS_MAX {
             let fix = format!("give at most {} keys altogether", limits::TOKEN_KEYS_MAX);
@@ -238,6 +249,14 @@ impl Keys {
     /// The algorithms that there are keys for.
     pub fn algorithms(&self) -> BTreeSet<Algorithm> {
         self.trusted.iter().map(|key| key.algorithm).collect()
+    }
+
+    /// The options whose files say something else than those of `others` said, or are there in one of them only.
+    pub fn changed_since<'k>(&'k self, others: &'k Keys) -> impl Iterator<Item = &'static str> + 'k {
+        fn of<'k>(keys: &'k Keys, option: &str) -> impl Iterator<Item = &'k Fingerprint> {
+            keys.files.iter().filter(move |(name, _)| *name == option).map(|(_, fingerprint)| fingerprint)
+        }
+        FILE_OPTIONS.into_iter().filter(|option| of(self, option).ne(of(others, option)))
     }
 
     /// How many keys there are.

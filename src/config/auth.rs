@@ -4,7 +4,8 @@ use super::ConfigError;
 use crate::limits;
 use std::path::PathBuf;
 
-/// With what clients' tokens (JWT, RFC 7519) are checked. The files are read at the start, and at each reload.
+/// With what clients' tokens (JWT, RFC 7519) are checked. The files are read at the start and at each reload;
+/// who is in by a token stays in until that expires, even if its key is trusted no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfig {
     /// The secret that HS256 tokens are signed with: at least [`limits::HMAC_SECRET_BYTES_MIN`] bytes.

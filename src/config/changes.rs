@@ -1,6 +1,6 @@
 //! What of a configuration can change while a server runs, and what cannot.
 
-use super::Config;
+use super::{AuthConfig, Config};
 
 /// What came of a new configuration for a server that runs. Options are called as on the command line; what is said of
 /// channels in sections is `[channel]`.
@@ -13,6 +13,13 @@ pub struct Reconfigured {
 }
 
 impl Reconfigured {
+    /// Notes that an option has changed, unless that is noted.
+    pub(crate) fn note_changed(&mut self, option: &'static str) {
+        if !self.changed.contains(&option) {
+            self.changed.push(option);
+        }
+    }
+
     /// Whether all is as it was, and as it was to be.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -23,6 +30,18 @@ impl Reconfigured {
         if running != wanted {
             self.changed.push(option);
         }
+    }
+
+    /// Where there are no keys it does not matter what else is said of tokens.
+    fn note_auth(&mut self, running: Option<&AuthConfig>, wanted: Option<&AuthConfig>) {
+        let none = AuthConfig::default();
+        let (running, wanted) = (running.unwrap_or(&none), wanted.unwrap_or(&none));
+        self.note("--jwt-secret-file", &running.secret, &wanted.secret);
+        self.note("--jwt-public-key", &running.public_keys, &wanted.public_keys);
+        self.note("--jwt-jwks", &running.jwks, &wanted.jwks);
+        self.note("--jwt-audience", &running.audiences, &wanted.audiences);
+        self.note("--jwt-issuer", &running.issuers, &wanted.issuers);
+        self.note("--jwt-leeway", &running.leeway_seconds, &wanted.leeway_seconds);
     }
 
     /// The running value stays.
@@ -74,7 +93,6 @@ impl Config {
         come_of.keep("--tls-cert", tls, &mut wanted.tls);
         come_of.keep("--admin", admin, &mut wanted.admin);
         come_of.keep("--workers", workers, &mut wanted.workers);
-        come_of.keep("--jwt-secret-file", auth, &mut wanted.auth);
         come_of.keep("--send-buffer", send_buffer_bytes, &mut wanted.send_buffer_bytes);
 
         let new = &wanted;
@@ -96,6 +114,7 @@ impl Config {
         );
         come_of.note("--payload", payload, &new.payload);
         come_of.note("--allow-origin", origins, &new.origins);
+        come_of.note_auth(auth.as_ref(), new.auth.as_ref());
         come_of.note("--echo", echo, &new.echo);
         come_of.note("--deflate", &deflate.enabled, &new.deflate.enabled);
         come_of.note("--deflate-min-size", &deflate.bytes_min, &new.deflate.bytes_min);
@@ -132,6 +151,19 @@ mod tests {
         assert_eq!((config.payload, config.limits.idle_timeout_ms), (PayloadPolicy::Json, 1));
         assert_eq!(come_of.changed, ["--idle-timeout", "--payload", "[channel]"]);
         assert_eq!(come_of.needs_restart, ["--listen", "--workers"]);
+    }
+
+    #[test]
+    fn other_tokens_are_asked_for_without_a_restart() {
+        let auth = AuthConfig { secret: Some("secret".into()), leeway_seconds: 0, ..AuthConfig::default() };
+        let asking = || Config { auth: Some(auth.clone()), ..Config::default() };
+        let changes = |(config, come_of): (Config, Reconfigured)| (config.auth, come_of.changed);
+        let expected = vec!["--jwt-secret-file", "--jwt-leeway"];
+        assert_eq!(changes(Config::default().reconfigured(asking())), (Some(auth.clone()), expected.clone()));
+        assert_eq!(changes(asking().reconfigured(Config::default())), (None, expected));
+        let mut other = asking();
+        other.auth.as_mut().expect("there").issuers.push("login".into());
+        assert_eq!(changes(asking().reconfigured(other)).1, ["--jwt-issuer"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::ending::Ending;
 use super::watching::Watched;
+use crate::auth::{Algorithm, Keys};
 use crate::config::{Config, ConfigError, ConfigSource, Described, Reconfigured, Setting};
 use crate::hub::ShardId;
 use crate::limits;
@@ -45,12 +46,14 @@ impl fmt::Debug for Shared {
 /// What the server runs with.
 struct Running {
     config: Arc<Config>,
+    /// With what tokens are checked, if they are.
+    keys: Option<Arc<Keys>>,
     settings: Vec<Setting>,
     watched: Watched,
 }
 
 impl Reloading {
-    /// Of the shards of `mesh`, which run with `described`; its files are looked at from now on.
+    /// Of the shards of `mesh`, which run with `described` and the `keys` that it names; its files are looked at from now on.
     ///
     /// # Errors
     /// If the system has no room for a thread.
@@ -58,12 +61,13 @@ impl Reloading {
         mesh: Arc<Mesh<Waker>>,
         ending: Ending,
         described: Described,
+        keys: Option<Arc<Keys>>,
         is_passed: bool,
         source: Option<ConfigSource>,
     ) -> io::Result<Reloading> {
         let Described { config, settings, files } = described;
         let is_watching = source.is_some() && !files.is_empty();
-        let running = Running { config: Arc::new(config), settings, watched: Watched::new(files) };
+        let running = Running { config: Arc::new(config), keys, settings, watched: Watched::new(files) };
         let (watching, end) = mpsc::channel();
         let shared = Arc::new(Shared {
             mesh,
@@ -88,6 +92,11 @@ impl Reloading {
     /// What the server runs with.
     pub(super) fn config(&self) -> Arc<Config> {
         self.running().config.clone()
+    }
+
+    /// With what tokens are checked, if they are.
+    pub(super) fn keys(&self) -> Option<Arc<Keys>> {
+        self.running().keys.clone()
     }
 
     /// The same, option by option, as far as whoever made it up has described it.
@@ -146,7 +155,11 @@ impl Reloading {
         } else {
             wanted.check()?;
         }
-        let (config, reconfigured) = running.config.reconfigured(wanted);
+        let keys = wanted.auth.as_ref().map(Keys::read).transpose()?.map(Arc::new);
+        let (config, mut reconfigured) = running.config.reconfigured(wanted);
+        if let (Some(keys), Some(former)) = (&keys, &running.keys) {
+            keys.changed_since(former).for_each(|option| reconfigured.note_changed(option));
+        }
         if !reconfigured.changed.is_empty() {
             let config = Arc::new(config);
             self.0.mesh.reconfigure(
@@ -156,9 +169,13 @@ impl Reloading {
             );
             self.0.ending.reconfigure(&config);
             for shard in 0..self.0.mesh.shards() {
-                self.0.mesh.order(ShardId(shard as u16), Order::Reconfigure(config.clone()));
+                self.0.mesh.order(ShardId(shard as u16), Order::Reconfigure(config.clone(), keys.clone()));
             }
             running.config = config;
+            running.keys = keys;
+            if reconfigured.changed.iter().any(|option| option.starts_with("--jwt-")) {
+                say_tokens(running.keys.as_deref());
+            }
         }
         Ok(reconfigured)
     }
@@ -185,6 +202,20 @@ fn log(why: &str, Reconfigured { changed, needs_restart }: &Reconfigured) {
     }
     if !needs_restart.is_empty() {
         tracing::warn!("{why}: not changed, because that needs a restart: {}", needs_restart.join(", "));
+    }
+}
+
+/// Says which tokens are asked for.
+pub(super) fn say_tokens(keys: Option<&Keys>) {
+    let Some(keys) = keys else {
+        tracing::info!("no tokens are asked for: anyone who can reach it may listen and publish");
+        return;
+    };
+    let algorithms: Vec<_> = keys.algorithms().into_iter().map(Algorithm::name).collect();
+    let count = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
+    tracing::info!("tokens are asked for: {} ({count})", algorithms.join(", "));
+    if keys.ignored() > 0 {
+        tracing::info!("the JWK set has {} entries that are of no use here", keys.ignored());
     }
 }
 

@@ -243,6 +243,7 @@ mod tests {
     use crate::hub::{HashSeed, ShardId};
     use crate::metrics::Counters;
     use crate::shard::Place;
+    use crate::shard::mail::{Answer, Question, Ticket};
     use jsonwebtoken::{EncodingKey, Header};
     use serde_json::json;
 
@@ -323,6 +324,16 @@ mod tests {
         let day_ms = 24 * 60 * 60 * 1000;
         assert!(is_open_after(&mut shard, key, 60_001, 0));
         assert!(!is_open_after(&mut shard, key, 120_001, 20 * day_ms));
+    }
+
+    #[test]
+    fn an_operator_sees_who_a_client_is_and_that_it_may_not_publish() {
+        let mut shard = shard(Some(keys()));
+        let ann = client(&mut shard, Some(2_000));
+        shard.ask(Ticket(1), Question::Client { client: ann }, Time(0));
+        let answered = shard.take_answer().expect("an answer");
+        let Answer::Client(Some(facts)) = answered.answer else { panic!("{answered:?}") };
+        assert_eq!((facts.user.as_deref(), facts.may_publish), (Some("ann"), false));
     }
 
     #[test]

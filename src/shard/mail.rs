@@ -2,6 +2,7 @@
 //!
 //! Mail between two shards arrives in the order in which it was posted; what the hub promises rests on that.
 
+use crate::auth::Keys;
 use crate::config::Config;
 use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Origin, Position, Rendering, Segment, ShardId};
 use crate::protocol::{CloseCode, CloseReason, Kind};
@@ -121,8 +122,9 @@ pub enum Order {
     },
     /// Count that the loop still goes round.
     Check,
-    /// Run with this from now on. What cannot change is as it was.
-    Reconfigure(Arc<Config>),
+    /// Run with this from now on, and check tokens with these keys, if they are to be checked. What cannot change is as it
+    /// was.
+    Reconfigure(Arc<Config>, Option<Arc<Keys>>),
     /// Answer a question, by way of the mesh's answers. A shard whose drain is over answers no more.
     Ask(Ticket, Question),
 }

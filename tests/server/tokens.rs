@@ -1,6 +1,6 @@
 //! Tokens (JWT) on the wire: who comes in, what that may, and until when. The rules of tokens themselves stand in `src/auth`.
 
-use crate::client::{Client, Raw, Response, upgrade_with};
+use crate::client::{Client, Raw, Response, http, upgrade_with};
 use crate::process::{Process, fanwire};
 use crate::running::Running;
 use fanwire::config::{Access, AuthConfig, ChannelPattern, ChannelSettings, Config, PayloadPolicy};
@@ -309,6 +309,65 @@ fn no_part_of_a_token_is_in_the_log_however_much_is_logged() {
     for part in tokens.iter().flat_map(|token| token.split('.')).chain(["marker4", SECRET]) {
         assert!(!log.contains(part), "{part} is in the log: {log}");
     }
+}
+
+#[test]
+fn another_secret_in_the_file_is_for_who_comes_and_who_is_in_stays() {
+    let file = SecretFile::new();
+    let (mut process, address) = Process::serve(&["--jwt-secret-file", file.path(), "--workers", "1"]);
+    process.line("tokens are asked for: HS256 (1 key)");
+    let target = |token: &str| format!("/ws/room-1?token={token}");
+    let mut ann = Client::connect(address, &target(&token()));
+    let mut whoever_hears_this_was_there_when_the_worker_took_note = |said: &str| {
+        ann.send(said);
+        assert_eq!(ann.text(), said, "her token is good until it expires");
+    };
+    let status = |token: &str| http(address, upgrade_with(&target(token), "")).status;
+    let other = || {
+        let rights = ["--sub", "bob", "--subscribe", "*", "--publish", "room-1"];
+        target(&minted(&file, &rights))
+    };
+
+    fs::write(&file.0, "another secret of more than 32 bytes").expect("written");
+    let log = process.line("a file of the configuration has changed");
+    assert!(log.ends_with("changed --jwt-secret-file"), "{log}");
+    whoever_hears_this_was_there_when_the_worker_took_note("one");
+    assert_eq!(status(&token()), 401);
+    let mut bob = Client::connect(address, &other());
+    bob.send("hello");
+    assert_eq!(bob.text(), "hello");
+
+    let bobs = other();
+    fs::write(&file.0, "short").expect("written");
+    process.signal("HUP");
+    let log = process.line("the configuration in use stays");
+    assert!(log.contains("--jwt-secret-file") && log.contains("is shorter than 32 bytes"), "{log}");
+    bob.send("two");
+    assert_eq!(bob.text(), "two");
+    Client::connect(address, &bobs);
+}
+
+#[test]
+fn a_running_server_begins_to_ask_for_tokens_and_closes_nobody_for_it() {
+    let file = SecretFile::new();
+    let server = Running::start(1, |_| {});
+    let mut ann = server.client("/ws/room-1");
+    let mut config = Config::clone(&server.server().config());
+    config.auth = Some(AuthConfig { secret: Some(file.0.clone()), ..AuthConfig::default() });
+    let changes = server.server().reconfigure(config.clone()).expect("it can");
+    assert_eq!((changes.changed, changes.needs_restart), (vec!["--jwt-secret-file"], vec![]));
+    // Whoever hears of it has taken note: there are no more than so many turns.
+    loop {
+        ann.send("hello");
+        if ann.text() != "hello" {
+            break;
+        }
+    }
+    assert_eq!(refused(&server, "/ws/room-1", "").status, 401);
+    let mut bob = server.client(&format!("/ws/room-1?token={}", token()));
+    bob.send("to all");
+    assert_eq!((ann.text(), bob.text()), ("to all".to_owned(), "to all".to_owned()));
+    assert!(server.server().reconfigure(config).expect("it can").is_nothing(), "the same file again");
 }
 
 #[test]
