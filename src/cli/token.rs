@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What `fanwire token` can be told.
 #[derive(Debug, Args)]
+#[command(after_help = NOTES)]
 pub(crate) struct TokenArguments {
     /// The secret, as the server has it with --jwt-secret-file
     #[arg(long, value_name = "FILE", env = "FANWIRE_JWT_SECRET_FILE")]
@@ -36,6 +37,12 @@ pub(crate) struct TokenArguments {
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
 }
+
+/// A line a paragraph: clap wraps them.
+const NOTES: &str = "\
+It is signed by HS256, and goes to stdout alone. Whoever has the secret can make any token.
+
+Exit codes: 0 made; 2 an argument or the secret cannot be used as given.";
 
 /// Writes a token to stdout.
 pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {

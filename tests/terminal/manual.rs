@@ -14,7 +14,7 @@ fn subcommands() -> Vec<String> {
         list.lines().take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
     let names = lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
     let names: Vec<String> = names.map(str::to_owned).collect();
-    for expected in ["serve", "chat", "pub", "sub", "bench", "top", "doctor", "completions", "man"] {
+    for expected in ["serve", "chat", "pub", "sub", "bench", "top", "doctor", "token", "completions", "man"] {
         assert!(names.iter().any(|name| name == expected), "{expected} is in {names:?}");
     }
     names
