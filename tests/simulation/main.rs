@@ -82,7 +82,7 @@ const SEEN: [&str; 18] = [
 ];
 
 /// What these runs do not come to, and gauges, which are 0 at the end.
-const NEVER_COUNTED: [&str; 19] = [
+const NEVER_COUNTED: [&str; 21] = [
     "pages_served",
     "messages_rejected",
     "publications_homeless",
@@ -94,6 +94,8 @@ const NEVER_COUNTED: [&str; 19] = [
     "tls_handshakes_failed",
     "tls_plaintext_requests",
     "tls_sessions_resumed",
+    "tokens_refused",
+    "tokens_expired",
     "connections_open",
     "bytes_retained",
     "log_bytes",
