@@ -33,8 +33,10 @@ const _: () = assert!(TOKEN_BYTES_MAX <= REQUEST_HEAD_BYTES_MAX, "a token has to
 /// have names (`kid`). It bounds what a token costs.
 pub const VERIFICATIONS_PER_TOKEN_MAX: usize = 4;
 
-/// Bytes for which a token that is checked counts in the turn's budget of bytes read. The slowest check of a signature takes
-/// about 0.1 ms, in which nobody else is heard: a thousand clients that come at once are served over many turns.
+/// Bytes for which a request counts on top of its own in the turn's budget of bytes read, where tokens are asked for. To check
+/// one takes 4 µs by HS256 (30 for one of 8 KiB), 27 by RS256 with 2048 bits, 47 by `EdDSA` and 70 by ES256, as measured on a
+/// virtual machine of 2 cores, and nobody else is heard meanwhile: a thousand clients that come at once are served over many
+/// turns.
 pub const TOKEN_COST_BYTES: usize = 32 << 10;
 
 /// Keys there may be altogether; issuers' sets have two to ten.
