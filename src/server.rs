@@ -55,8 +55,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use watchdog::Watchdog;
+
+/// Signals that come within it are one: `timeout` and shells send theirs to a process and to the group it is in.
+const ONE_SIGNAL: Duration = Duration::from_millis(200);
 
 /// A running server. Dropping it does not end it: [`drain`](Server::drain) it and [`wait`](Server::wait).
 #[derive(Debug)]
@@ -414,6 +417,8 @@ impl Server {
         let reloading = server.reloading.clone();
         let impatience = server.impatience.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
+            // When the first signal came that asks for the end, which may have begun without one.
+            let mut asked: Option<Instant> = None;
             for signal in signals.forever() {
                 if signal == SIGHUP {
                     if ending.seconds().is_none() {
@@ -431,14 +436,19 @@ impl Server {
                     continue;
                 }
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-                if !ending.begin(name) {
-                    if ending.has_just_begun() {
-                        continue;
+                if let Some(asked) = asked {
+                    if asked.elapsed() >= ONE_SIGNAL {
+                        tracing::warn!("{name} again: ending at once");
+                        // Nobody listens any more if the drain is over in this moment.
+                        drop(impatience.send(Notice::Interrupted(signal)));
                     }
-                    tracing::warn!("{name} again: ending at once");
-                    // Nobody listens any more if the drain is over in this moment.
-                    drop(impatience.send(Notice::Interrupted(signal)));
                     continue;
+                }
+                asked = Some(Instant::now());
+                if !ending.begin(name) {
+                    tracing::info!(
+                        "{name}: the end has begun already, and goes on; a second signal ends it at once"
+                    );
                 }
                 let longest_usec = u32::try_from(ending.longest().as_micros()).unwrap_or(u32::MAX);
                 let status = NotifyState::Status("delivering what was accepted, and closing connections");
@@ -577,15 +587,25 @@ impl Greeting {
     }
 
     fn log(&self, server: &Server) {
-        for address in server.addresses() {
+        let (plain, more) = in_lines(server.addresses());
+        for address in plain {
             tracing::info!("listening on {address}: ws://{address}/ws, chat page at http://{address}/");
         }
-        for address in server.tls_addresses() {
+        if let Some(more) = more {
+            tracing::info!("listening on {more}");
+        }
+        let (tls, more) = in_lines(server.tls_addresses());
+        for address in tls {
             tracing::info!("listening on {address}: wss://{address}/ws, chat page at https://{address}/");
         }
+        if let Some(more) = more {
+            tracing::info!("listening on {more} for TLS");
+        }
         for (paths, suffix) in [(server.unix_paths(), ""), (server.tls_unix_paths(), " for TLS")] {
-            for path in paths {
-                tracing::info!("listening on unix:{}{suffix}", path.display());
+            let paths: Vec<String> = paths.iter().map(|path| format!("unix:{}", path.display())).collect();
+            let (files, more) = in_lines(&paths);
+            for file in files.iter().chain(&more) {
+                tracing::info!("listening on {file}{suffix}");
             }
         }
         if let Some(proxies) = &self.proxies {
@@ -608,6 +628,18 @@ impl Greeting {
         tracing::info!("permessage-deflate: {}", self.deflate);
         say_tokens(server.reloading.keys().as_deref());
     }
+}
+
+/// The addresses that have a line of the log each, and all others in one: a log that leaves out what repeats itself would
+/// leave out the last of them.
+fn in_lines<A: fmt::Display>(addresses: &[A]) -> (&[A], Option<String>) {
+    const LINES_MAX: usize = 4;
+    if addresses.len() <= LINES_MAX {
+        return (addresses, None);
+    }
+    let (first, others) = addresses.split_at(LINES_MAX);
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    (first, Some(others.join(", ")))
 }
 
 /// Who is trusted to say where clients come from, and how it does.

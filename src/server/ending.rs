@@ -14,9 +14,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Signals that come within it are one: `timeout` and shells send theirs to a process and to the group it is in.
-const ONE_SIGNAL: Duration = Duration::from_millis(200);
-
 /// A hold on the end to come.
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
@@ -94,11 +91,6 @@ impl Ending {
             (Some(_), false) => Phase::Announced,
             (Some(_), true) => Phase::Draining,
         }
-    }
-
-    /// Whether it began only a moment ago.
-    pub(super) fn has_just_begun(&self) -> bool {
-        self.begun.get().is_some_and(|begun| begun.elapsed() < ONE_SIGNAL)
     }
 
     /// Seconds since it began, to the millisecond; none if it has not.

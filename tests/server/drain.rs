@@ -8,7 +8,7 @@ use fanwire::config::Goodbye;
 use fanwire::limits;
 use fanwire::protocol::{CloseCode, Closure};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
@@ -467,6 +467,28 @@ fn a_second_signal_ends_it_at_once() {
     process.signal("TERM");
     process.line("SIGTERM: delivering");
     // A moment later, or it is the same one: `timeout` and shells send it to a process and to its group.
+    thread::sleep(Duration::from_millis(300));
+    process.signal("TERM");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(128 + 15), "as if it had died of it");
+    assert!(log.contains("SIGTERM again: ending at once"), "{log}");
+}
+
+#[cfg(feature = "control")]
+#[test]
+fn the_first_signal_waits_for_the_end_that_the_admin_api_has_begun_and_the_second_does_not() {
+    let (mut process, address) =
+        Process::serve(&["--workers", "2", "--close-timeout", "600", "--admin", "127.0.0.1:0"]);
+    let line = process.line("admin API and dashboard at http://");
+    let (_, admin) = line.rsplit_once("http://").expect("it was waited for");
+    let _silent = Raw::upgraded(address, "/ws");
+    let mut operator = TcpStream::connect(admin.trim_end_matches('/')).expect("it listens");
+    operator.write_all(b"POST /v1/drain HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is taken");
+    process.line("told to drain by the admin API: delivering");
+    // An orchestrator has the end begun before it sends its signal, and that moments later.
+    thread::sleep(Duration::from_millis(300));
+    process.signal("TERM");
+    process.line("SIGTERM: the end has begun already");
     thread::sleep(Duration::from_millis(300));
     process.signal("TERM");
     let (code, log) = process.end();

@@ -301,3 +301,26 @@ fn help_and_version_are_no_errors() {
         assert_eq!(run(fanwire().arg(argument)).0, Some(0), "{argument}");
     }
 }
+
+#[test]
+fn all_addresses_are_told_however_many_there_are() {
+    let files: Vec<String> = (0..12)
+        .map(|n| {
+            std::env::temp_dir().join(format!("fw-{}-{n}.sock", std::process::id())).display().to_string()
+        })
+        .collect();
+    let mut command = fanwire();
+    command.args(["--workers", "1"]);
+    for file in &files {
+        command.args(["--listen", "127.0.0.1:0", "--listen", &format!("unix:{file}")]);
+    }
+    let mut process = Process::spawn(&mut command);
+    process.line("permessage-deflate");
+    let log = process.log.join("\n");
+    assert_eq!(log.matches("127.0.0.1:").count(), 4 * 3 + 8, "{log}");
+    for file in files {
+        assert!(log.contains(&format!("unix:{file}")), "{file}: {log}");
+    }
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}
