@@ -290,6 +290,9 @@ pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;
 /// Connections to the admin API at a time, live feeds included; one more gets 503. It is for a few people and programs.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 
+/// Connections over that which are being told so; one more is closed unheard. They take descriptors that clients could have.
+pub const ADMIN_REFUSALS_MAX: usize = 16;
+
 /// Milliseconds in which a request's head must come, and for which a connection waits for the next one.
 pub const ADMIN_HEAD_TIMEOUT_MS: u64 = 10_000;
 

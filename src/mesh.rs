@@ -63,6 +63,8 @@ struct Mailbox<W> {
     /// A wake is on its way. Cleared before the mailbox is emptied and set after something was put in, so that none
     /// is lost and few are in vain.
     is_woken: AtomicBool,
+    /// Nobody reads orders any more. Read and written with the lock of `post` held.
+    is_closed: AtomicBool,
     waker: W,
 }
 
@@ -87,6 +89,7 @@ impl<W: Wake> Mesh<W> {
             post: Mutex::default(),
             bytes: AtomicUsize::new(0),
             is_woken: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             waker,
         };
         let mailboxes: Vec<Mailbox<W>> = wakers.into_iter().map(mailbox).collect();
@@ -154,11 +157,26 @@ impl<W: Wake> Mesh<W> {
     }
 
     /// Orders a shard to do something. Orders do not count as mail, for a shard whose drain is over leaves them lying: who
-    /// has much to be published waits for answers.
-    pub fn order(&self, to: ShardId, order: Order) {
+    /// has much to be published waits for answers. Whether it will be read: not if the shard's loop [has
+    /// ended](Self::close).
+    pub fn order(&self, to: ShardId, order: Order) -> bool {
         let mailbox = &self.mailboxes[usize::from(to.0)];
-        mailbox.lock().orders.push(order);
+        let mut post = mailbox.lock();
+        if mailbox.is_closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        post.orders.push(order);
+        drop(post);
         mailbox.wake();
+        true
+    }
+
+    /// A shard's drain is over, and its loop ends: nothing can be ordered any more. What was, and it has not read.
+    pub fn close(&self, shard: ShardId) -> Vec<Order> {
+        let mailbox = &self.mailboxes[usize::from(shard.0)];
+        let mut post = mailbox.lock();
+        mailbox.is_closed.store(true, Ordering::Relaxed);
+        mem::take(&mut post.orders)
     }
 
     /// Hands an answer to who asked.

@@ -222,7 +222,21 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.shard.counters().turn.record(end_us.saturating_sub(self.turn_us), 1);
         let held = self.shard.gauge();
         self.mesh.note_held(self.shard.id(), held);
-        Ok(if self.shard.is_drained() { Progress::Drained } else { Progress::Serving })
+        if !self.shard.is_drained() {
+            return Ok(Progress::Serving);
+        }
+        self.retire();
+        Ok(Progress::Drained)
+    }
+
+    /// Answers what was asked in the last moment. Who asks later is told that nobody is here.
+    fn retire(&mut self) {
+        for order in self.mesh.close(self.shard.id()) {
+            if let Order::Ask(ticket, question) = order {
+                self.shard.ask(ticket, question, self.now);
+            }
+        }
+        self.post();
     }
 
     fn look_at_the_clock(&mut self) {

@@ -5,7 +5,7 @@ use super::plane::Plane;
 use super::refusal::Refusal;
 use super::{channels, clients, exposition, live, operations, page, publish, sample};
 use crate::limits;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
@@ -20,9 +20,6 @@ use utoipa::{Modify, OpenApi, openapi};
 
 /// What can be asked without a token: the page asks for it, load balancers have none, and the description is no secret.
 const OPEN_PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
-
-/// Bytes of a batch that are no payload: names, keys, quotes.
-const BATCH_ENVELOPE_BYTES: usize = 1 << 20;
 
 /// The description of all routes.
 #[derive(OpenApi)]
@@ -66,15 +63,10 @@ impl Modify for Token {
 
 /// All routes of `plane`.
 pub(super) fn routes(plane: Arc<Plane>) -> Router {
-    let message_bytes_max = plane.served.config().limits.message_bytes_max;
-    // Base64 has four bytes for three, JSON's escapes up to six for one; what a batch may have is more than one message.
-    let batch_bytes_max = (limits::ADMIN_BATCH_BYTES_MAX.max(message_bytes_max) / 3).saturating_mul(4);
-    let batch_bytes_max = batch_bytes_max.saturating_add(BATCH_ENVELOPE_BYTES);
     Router::new()
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{*rest}", get(channels::one).post(publish::one))
-        .layer(DefaultBodyLimit::max(message_bytes_max))
-        .route("/v1/messages", post(publish::batch).layer(DefaultBodyLimit::max(batch_bytes_max)))
+        .route("/v1/messages", post(publish::batch))
         .route("/v1/clients", get(clients::list))
         .route("/v1/clients/{id}", get(clients::one).delete(clients::close))
         .route("/v1/drain", post(operations::drain))

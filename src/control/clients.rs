@@ -222,10 +222,8 @@ pub(super) async fn close(
     }
     let question = Question::Close { client: id.client, code, reason: CloseReason::new(reason) };
     match plane.desk.ask([(id.shard, question)]).await?.pop() {
-        Some(Answer::Closed(true)) => {
-            tracing::info!(client = %id, %code, reason, "closed by the admin API");
-            Ok(Json(Closed { closed: true }))
-        }
+        // The log has it from its worker.
+        Some(Answer::Closed(true)) => Ok(Json(Closed { closed: true })),
         _ => Err(gone()),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A question goes into its shard's mailbox as an order, with a ticket; the worker hands the answer to a channel without
 //! waiting for anybody. Here it is looked up who holds the ticket. A worker that does not answer in time costs that one
-//! request a 503.
+//! request a 503. One whose drain is over has nothing left, and that is its answer.
 
 use super::refusal::Refusal;
 use crate::hub::ShardId;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Asks the shards of a mesh.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Desk {
     mesh: Arc<Mesh<Waker>>,
     next_ticket: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Held while something is published: one portion after the other, whoever asks.
+    publishing: tokio::sync::Mutex<()>,
 }
 
 /// By ticket: the number of the question among those asked together, and who wants to know.
@@ -37,7 +39,12 @@ struct Asking<'d> {
 impl Desk {
     /// A desk in front of these shards.
     pub(super) fn new(mesh: Arc<Mesh<Waker>>) -> Desk {
-        Desk { mesh, next_ticket: AtomicU64::new(0), waiting: Mutex::default() }
+        Desk {
+            mesh,
+            next_ticket: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Every shard.
@@ -78,7 +85,11 @@ impl Desk {
             let ticket = Ticket(self.next_ticket.fetch_add(1, Ordering::Relaxed));
             asking.tickets.push(ticket);
             self.lock().insert(ticket, (number, asker.clone()));
-            self.mesh.order(shard, Order::Ask(ticket, question));
+            let answer = question.answer_of_nobody();
+            if !self.mesh.order(shard, Order::Ask(ticket, question)) {
+                self.lock().remove(&ticket);
+                drop(asker.send((number, Answered { ticket, shard, answer })));
+            }
         }
         drop(asker);
         let mut answers: Vec<Option<Answer>> = asking.tickets.iter().map(|_| None).collect();
@@ -93,6 +104,30 @@ impl Desk {
             Refusal::unavailable("a worker did not answer in time")
                 .fix("try again; if it stays so, a worker hangs")
         })
+    }
+
+    /// The same for what brings work: it waits, as clients that publish do, until subscribers have been written what was
+    /// published before, and for who else publishes here.
+    ///
+    /// # Errors
+    /// 503 if that takes too long.
+    pub(super) async fn ask_when_caught_up(
+        &self,
+        questions: impl IntoIterator<Item = (ShardId, Question)>,
+    ) -> Result<Vec<Answer>, Refusal> {
+        let _turn = self.publishing.lock().await;
+        let caught_up = async {
+            while !self.mesh.may_read() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(Duration::from_millis(limits::ADMIN_ANSWER_TIMEOUT_MS), caught_up).await.is_err() {
+            return Err(Refusal::unavailable(
+                "the workers have not caught up in time with what was published before",
+            )
+            .fix("publish less at a time"));
+        }
+        self.ask(questions).await
     }
 
     /// What waits. It is touched by the control plane's thread alone, and every change to it is one call.

@@ -30,6 +30,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: applicat
 /// Answers until it is told to stop.
 pub(super) async fn serve(listener: TcpListener, plane: Arc<Plane>, stopped: oneshot::Receiver<()>) {
     let seats = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS_MAX));
+    let standing = Arc::new(Semaphore::new(limits::ADMIN_REFUSALS_MAX));
     let (ending, ended) = watch::channel(false);
     let routes = admin::routes(plane.clone());
     tokio::spawn(live::run(plane.clone()));
@@ -41,7 +42,11 @@ pub(super) async fn serve(listener: TcpListener, plane: Arc<Plane>, stopped: one
                         let seat = Seat(Arc::new(permit));
                         tokio::spawn(converse(stream, routes.clone(), seat, ended.clone()));
                     }
-                    Err(_) => drop(tokio::spawn(turn_away(stream))),
+                    Err(_) => {
+                        if let Ok(permit) = standing.clone().try_acquire_owned() {
+                            tokio::spawn(turn_away(stream, permit));
+                        }
+                    }
                 },
                 // Out of descriptors, or the peer has gone already.
                 Err(_) => sleep(Duration::from_millis(limits::ACCEPT_RETRY_MS.into())).await,
@@ -101,7 +106,8 @@ fn bound_writes(stream: &TcpStream) {
     drop(socket.set_tcp_user_timeout(Some(Duration::from_millis(limits::ADMIN_WRITE_TIMEOUT_MS))));
 }
 
-async fn turn_away(mut stream: TcpStream) {
+/// Says that there is no place, as long as there is one for being told so.
+async fn turn_away(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
     let patience = Duration::from_millis(limits::REFUSAL_LINGER_MS.into());
     let told = async {
         stream.write_all(FULL).await?;

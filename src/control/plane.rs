@@ -93,12 +93,17 @@ impl Plane {
         Totals::of(self.served.counters.iter().map(Arc::as_ref))
     }
 
+    /// Bytes that a message may have at the moment.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.served.config().limits.message_bytes_max
+    }
+
     /// Whether a message may be so long.
     ///
     /// # Errors
     /// 413 if not.
     pub(super) fn check_message_bytes(&self, bytes: usize) -> Result<(), Refusal> {
-        let max = self.served.config().limits.message_bytes_max;
+        let max = self.message_bytes_max();
         if bytes <= max {
             return Ok(());
         }

@@ -116,7 +116,7 @@ pub(super) async fn one(
         "application/octet-stream" => Kind::Binary,
         _ => return Err(unsupported("the body is of a kind that this does not take")),
     };
-    let payload = requests::body(request).await?;
+    let payload = requests::body(request, plane.message_bytes_max()).await?;
     if media_type == "application/json"
         && let Err(error) = serde_json::from_slice::<&RawValue>(&payload)
     {
@@ -158,10 +158,20 @@ pub(super) async fn batch(
     request: Request,
 ) -> Result<Json<BatchResult>, Refusal> {
     let headers = request.headers().clone();
-    let body = requests::body(request).await?;
+    let body = requests::body(request, batch_bytes_max(plane.message_bytes_max())).await?;
     let Batch { messages } = requests::json(&headers, &body)?;
     let publications = publications(messages, |payload_bytes| plane.check_message_bytes(payload_bytes))?;
     Ok(Json(BatchResult { results: publish(&plane, publications).await? }))
+}
+
+/// Bytes of a batch that are no payload: names, keys, quotes.
+const BATCH_ENVELOPE_BYTES: usize = 1 << 20;
+
+/// Bytes that a batch's body may have where a message may have so many.
+fn batch_bytes_max(message_bytes_max: usize) -> usize {
+    // Base64 has four bytes for three, JSON's escapes up to six for one; what a batch may have is more than one message.
+    let payload_bytes_max = (limits::ADMIN_BATCH_BYTES_MAX.max(message_bytes_max) / 3).saturating_mul(4);
+    payload_bytes_max.saturating_add(BATCH_ENVELOPE_BYTES)
 }
 
 /// Reads a batch.
@@ -214,17 +224,43 @@ fn publications(
     Ok(publications)
 }
 
+/// The same in portions that are published one after the other: none has more bytes than a turn takes from clients, so that
+/// nobody who takes what a turn brings becomes slow by that turn. A longer message is one by itself.
+fn portions(publications: Vec<Publication>, outbox_bytes_max: usize) -> Vec<Vec<Publication>> {
+    let bytes_max = limits::READ_BYTES_PER_TURN_MAX.min(outbox_bytes_max / 2);
+    let mut portions: Vec<Vec<Publication>> = Vec::new();
+    let mut bytes = 0_usize;
+    for publication in publications {
+        bytes = bytes.saturating_add(publication.payload.len());
+        match portions.last_mut() {
+            Some(portion) if bytes <= bytes_max => portion.push(publication),
+            _ => {
+                bytes = publication.payload.len();
+                portions.push(vec![publication]);
+            }
+        }
+    }
+    portions
+}
+
 /// Publishes, each at its channel's home, and then counts who listens.
 async fn publish(plane: &Plane, publications: Vec<Publication>) -> Result<Vec<Published>, Refusal> {
     plane.check_memory()?;
     let names: Vec<ChannelName> =
         publications.iter().map(|publication| publication.channel.clone()).collect();
     let shards = plane.desk.shards().count();
-    let questions = publications.into_iter().map(|Publication { channel, kind, payload }| {
-        let home = home_of(&channel, shards, plane.served.seed);
-        (ShardId(home as u16), Question::Publish { channel, kind, payload })
-    });
-    let answers = plane.desk.ask(questions).await?;
+    let mut answers = Vec::new();
+    for portion in portions(publications, plane.served.config().limits.outbox_bytes_max) {
+        let questions = portion.into_iter().map(|Publication { channel, kind, payload }| {
+            let home = home_of(&channel, shards, plane.served.seed);
+            (ShardId(home as u16), Question::Publish { channel, kind, payload })
+        });
+        let published = plane.desk.ask_when_caught_up(questions).await.map_err(|refusal| {
+            let (done, all) = (answers.len(), names.len());
+            refusal.also(&format!("; {done} of {all} messages were published, perhaps more"))
+        });
+        answers.extend(published?);
+    }
     let mut distinct = names.clone();
     distinct.sort_unstable();
     distinct.dedup();
@@ -314,6 +350,26 @@ mod tests {
         ] {
             assert_eq!(read(batch).expect_err(batch).0, status, "{batch}");
         }
+    }
+
+    #[test]
+    fn what_is_published_in_one_turn_is_less_than_a_client_may_lag_behind() {
+        let lens = |lens: &[usize], outbox_bytes_max| -> Vec<Vec<usize>> {
+            let publication = |(number, len): (usize, &usize)| Publication {
+                channel: ChannelName::new(&format!("c{number}")).expect("a name"),
+                kind: Kind::Binary,
+                payload: vec![0; *len],
+            };
+            let publications = lens.iter().enumerate().map(publication).collect();
+            let portions = portions(publications, outbox_bytes_max);
+            let len = |publication: &Publication| publication.payload.len();
+            portions.iter().map(|portion| portion.iter().map(len).collect()).collect()
+        };
+        assert_eq!(lens(&[], 200), Vec::<Vec<usize>>::new());
+        assert_eq!(lens(&[50, 50, 1, 0, 99], 200), [vec![50, 50], vec![1, 0, 99]]);
+        assert_eq!(lens(&[101, 0, 100, 150, 150], 200), [vec![101], vec![0, 100], vec![150], vec![150]]);
+        let max = limits::READ_BYTES_PER_TURN_MAX;
+        assert_eq!(lens(&[max, 1], usize::MAX), [[max], [1]], "whatever the outbox may have");
     }
 
     #[test]

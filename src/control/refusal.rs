@@ -74,6 +74,12 @@ impl Refusal {
         self
     }
 
+    /// The same with more to be said of what is wrong.
+    pub(super) fn also(mut self, more: &str) -> Refusal {
+        self.problem.error.to_mut().push_str(more);
+        self
+    }
+
     /// The same with a header.
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Refusal {
         self.header = Some(Box::new((name, HeaderValue::from_static(value))));

@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use crate::hub::ChannelName;
 use crate::limits;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -25,11 +25,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Rest {
     }
 }
 
-/// The body of a request, whole, as far as the route's limit allows.
-pub(super) async fn body(request: Request) -> Result<Bytes, Refusal> {
+/// The body of a request, whole, of at most so many bytes.
+pub(super) async fn body(mut request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+    DefaultBodyLimit::max(bytes_max).apply(&mut request);
     Bytes::from_request(request, &()).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Refusal::too_large("the body has more bytes than this takes")
+            Refusal::too_large(format!("the body has more bytes than this takes: {bytes_max}"))
         } else {
             Refusal::bad_request("the body ended before its time")
         }

@@ -202,6 +202,23 @@ pub enum Question {
     },
 }
 
+impl Question {
+    /// What a shard answers that has neither clients nor channels any more.
+    #[must_use]
+    pub fn answer_of_nobody(&self) -> Answer {
+        match self {
+            Question::Publish { .. } => Answer::Published(None),
+            Question::Channels { .. } | Question::These { .. } => {
+                Answer::Channels { channels: Vec::new(), total: 0 }
+            }
+            Question::Channel { .. } => Answer::Channel(None),
+            Question::Clients { .. } => Answer::Clients { clients: Vec::new(), total: 0 },
+            Question::Client { .. } => Answer::Client(None),
+            Question::Close { .. } => Answer::Closed(false),
+        }
+    }
+}
+
 /// Which channels come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelOrder {

@@ -2,7 +2,7 @@
 
 use crate::stage::{Answer, Stage};
 use fanwire::limits;
-use std::io::Write;
+use std::io::{Read as _, Write};
 
 #[test]
 fn a_head_that_is_too_large_or_has_too_many_fields_is_refused() {
@@ -63,4 +63,36 @@ fn bytes_that_are_no_request_get_400_and_others_are_served() {
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{bytes:?}: {answer:?}");
     }
     assert_eq!(stage.get("/healthz").status, 200);
+}
+
+#[test]
+fn beyond_those_who_are_being_told_that_all_places_are_taken_nobody_holds_a_descriptor() {
+    let stage = Stage::start(1);
+    let _held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX).map(|_| stage.connect()).collect();
+    // Each lingers, for none of them closes its side.
+    let mut told = Vec::new();
+    let was_closed_unheard = (0..20 * limits::ADMIN_REFUSALS_MAX).any(|_| {
+        let mut stream = stage.connect();
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        told.push(stream);
+        answer.is_empty()
+    });
+    assert!(was_closed_unheard, "{} hold a descriptor", told.len());
+    assert!(told.len() > limits::ADMIN_REFUSALS_MAX / 2, "only {} were told", told.len());
+}
+
+#[test]
+fn a_message_may_be_as_long_as_a_clients_after_that_has_changed() {
+    let stage = Stage::with(1, |config| config.limits.message_bytes_max = 1_000);
+    let client = stage.client("/ws/a");
+    let post = |bytes| stage.post("/v1/channels/a/messages", "text/plain", "x".repeat(bytes));
+    assert_eq!(post(1_000).status, 200);
+    assert!(post(1_001).refused(413).contains("1000"));
+    stage.reconfigure(|config| config.limits.message_bytes_max = 5_000);
+    assert_eq!(post(5_000).status, 200);
+    assert!(post(5_001).refused(413).contains("5000"));
+    stage.reconfigure(|config| config.limits.message_bytes_max = 10);
+    assert!(post(11).refused(413).contains("10"));
+    client.close();
 }

@@ -52,6 +52,14 @@ impl Stage {
         })
     }
 
+    /// Has it run with another configuration.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        let server = self.server.as_ref().expect("it runs");
+        let mut config = (*server.config()).clone();
+        change(&mut config);
+        server.reconfigure(config).expect("it can be used");
+    }
+
     pub(crate) fn client(&self, target: &str) -> Client {
         Client::connect(self.address, target)
     }
