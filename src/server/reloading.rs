@@ -20,6 +20,10 @@ use std::time::Duration;
 /// Options of the program around the server: it reads them when it starts, and they stand in no [`Config`].
 const OPTIONS_OF_THE_PROGRAM: [&str; 2] = ["--log-format", "--verbose"];
 
+/// What is said of the first of two options holds for both: they make up one thing.
+const OPTIONS_OF_ONE_THING: [(&str, &str); 2] =
+    [("--tls-cert", "--tls-key"), ("--admin", "--admin-token-file")];
+
 /// A hold on what the server runs with.
 #[derive(Clone, Debug)]
 pub(super) struct Reloading(Arc<Shared>);
@@ -31,7 +35,9 @@ struct Shared {
     source: Option<ConfigSource>,
     /// The addresses are those of sockets that were passed, whatever a configuration says of them.
     is_passed: bool,
-    /// Locked while a configuration is read and handed out: one after the other.
+    /// Locked while a configuration is read and handed out: one after the other. Reading may take as long as a disk does.
+    turn: Mutex<()>,
+    /// Locked for a moment only: whoever asks what the server runs with does not wait for a disk.
     running: Mutex<Running>,
     /// Its end is the end of the thread that looks at files.
     _watching: Option<Sender<()>>,
@@ -74,6 +80,7 @@ impl Reloading {
             ending,
             source,
             is_passed,
+            turn: Mutex::default(),
             running: Mutex::new(running),
             _watching: is_watching.then_some(watching),
         });
@@ -112,6 +119,7 @@ impl Reloading {
 
     /// Has the server run with `config`, as far as that can change: all of it or, if it cannot be used, nothing.
     pub(super) fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
+        let _turn = self.turn();
         self.apply(&mut self.running(), config)
     }
 
@@ -119,9 +127,9 @@ impl Reloading {
     /// changes. What comes of it is logged too.
     pub(super) fn reload(&self, why: &str) -> Result<Reconfigured, ConfigError> {
         let Some(source) = &self.0.source else { return Ok(Reconfigured::default()) };
-        let mut running = self.running();
-        running.watched.reading();
-        let reloaded = source().and_then(|described| self.take(&mut running, described));
+        let _turn = self.turn();
+        self.running().watched.reading();
+        let reloaded = source().and_then(|described| self.take(&mut self.running(), described));
         match &reloaded {
             Ok(reconfigured) => log(why, reconfigured),
             Err(error) => tracing::error!("{why}: the configuration in use stays: {error}"),
@@ -139,7 +147,11 @@ impl Reloading {
             }
         }
         for setting in &mut settings {
-            let is_kept = reconfigured.needs_restart.iter().any(|option| is_of(setting, option));
+            let is_meant = |option: &&str| {
+                let mut others = OPTIONS_OF_ONE_THING.iter().filter(|(first, _)| first == option);
+                is_of(setting, option) || others.any(|(_, second)| is_of(setting, second))
+            };
+            let is_kept = reconfigured.needs_restart.iter().any(is_meant);
             if is_kept && let Some(former) = running.settings.iter().find(|former| is_same(former, setting)) {
                 setting.clone_from(former);
             }
@@ -178,6 +190,10 @@ impl Reloading {
             }
         }
         Ok(reconfigured)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
