@@ -24,6 +24,9 @@ const OPTION: &str = "--config";
 /// What cannot stand in a file.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 
+/// Bytes that a file may have: what is longer is something else, given by mistake.
+const BYTES_MAX: u64 = 1 << 20;
+
 /// The name of the table whose tables are for channels.
 const CHANNEL: &str = "channel";
 
@@ -69,10 +72,22 @@ impl File {
     /// # Errors
     /// If it cannot be read, is not TOML, or says what none of the options takes: the first such line.
     pub(crate) fn read(path: &Path, schema: &Command) -> Result<File, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            let problem = format!("{} cannot be read ({error})", path.display());
-            ConfigError::new(OPTION, problem, "give a TOML file that the server's user may read")
-        })?;
+        let wrong = |problem: String, fix: &str| {
+            ConfigError::new(OPTION, format!("{} {problem}", path.display()), fix)
+        };
+        let unreadable = |error: std::io::Error| {
+            wrong(format!("cannot be read ({error})"), "give a TOML file that the server's user may read")
+        };
+        let metadata = fs::metadata(path).map_err(unreadable)?;
+        // What a pipe has said once it does not say again: the second reading would find nothing, and take that for what is
+        // wanted.
+        if !metadata.is_file() {
+            return Err(wrong("is no file".to_owned(), "give a file: it is read more than once"));
+        }
+        if metadata.len() > BYTES_MAX {
+            return Err(wrong(format!("has {} bytes", metadata.len()), "give a TOML file of at most 1 MiB"));
+        }
+        let text = fs::read_to_string(path).map_err(unreadable)?;
         File::parse(path, &text, schema)
     }
 

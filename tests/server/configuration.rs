@@ -375,3 +375,15 @@ fn the_example_in_the_readme_is_a_good_file() {
     let text = checked(fanwire().args(["check", "--config", file.path()]));
     assert!(text.contains("[channel.\"ticker-*\"]"), "{text}");
 }
+
+#[test]
+fn what_can_be_read_only_once_or_is_far_too_long_is_no_configuration() {
+    let huge = std::env::temp_dir().join(format!("fanwire-huge-{}.toml", std::process::id()));
+    std::fs::write(&huge, "#".repeat((1 << 20) + 1)).expect("a file");
+    for (file, why) in [("/dev/null", "is no file"), (&*huge.to_string_lossy(), "has 1048577 bytes")] {
+        let (code, log) = run(fanwire().args(["check", "--config", file]));
+        assert_eq!(code, Some(2), "{log}");
+        assert!(log.contains(&format!("--config {file} {why}")), "{log}");
+    }
+    std::fs::remove_file(huge).expect("it is there");
+}
