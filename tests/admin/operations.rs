@@ -103,7 +103,9 @@ fn while_the_configuration_is_being_read_all_else_is_answered() {
     let source = move || {
         if times.fetch_add(1, Ordering::Relaxed) > 0 {
             // A disk that does not answer, say.
-            gates.iter().for_each(|gate| _ = gate.wait());
+            for gate in &gates {
+                gate.wait();
+            }
         }
         let mut config = Config { listen: vec![loopback.into()], workers: 1, ..Config::default() };
         config.admin = Some(AdminConfig { address: loopback, token: None });

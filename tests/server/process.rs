@@ -81,10 +81,11 @@ impl Process {
         String::from_utf8_lossy(&variables).into_owned()
     }
 
-    /// Bytes of its memory that are resident (proc(5)).
+    /// Bytes of memory of its own that are resident (proc(5)). Pages of the program's file do not count: more of them are
+    /// there the more of the program has run, and the system takes them back when it likes.
     pub(crate) fn resident_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc(5)");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("proc(5)");
         let kibibytes: usize = line.trim_end_matches("kB").trim().parse().expect("proc(5)");
         kibibytes << 10
     }
