@@ -141,7 +141,13 @@ fn what_is_resident_stays_within_the_budget_and_goes_back_to_the_system_after_a_
         client.send_raw(&first_fragment(1_000_000));
         peak = peak.max(process.resident_bytes() - first);
     }
-    assert!(peak > BUDGET_BYTES / 4, "100 MB were sent: {peak}");
+    // What was sent is with the kernel; the server may be yet to read it.
+    let sent = Instant::now();
+    while peak <= BUDGET_BYTES / 4 {
+        assert!(sent.elapsed() < PATIENCE, "100 MB were sent: {peak}");
+        thread::sleep(Duration::from_millis(1));
+        peak = peak.max(process.resident_bytes() - first);
+    }
     // The program itself and what it takes for each worker are not part of it.
     assert!(peak < BUDGET_BYTES + (4 << 20), "{peak} bytes at the peak");
     drop(clients);
