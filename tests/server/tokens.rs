@@ -1,6 +1,6 @@
 //! Tokens (JWT) on the wire: who comes in, what that may, and until when. The rules of tokens themselves stand in `src/auth`.
 
-use crate::client::{Client, Raw, Response, http, upgrade_with};
+use crate::client::{Client, Raw, Response, http, masked, upgrade_with};
 use crate::process::{Process, fanwire};
 use crate::running::Running;
 use fanwire::config::{Access, AuthConfig, ChannelPattern, ChannelSettings, Config, PayloadPolicy};
@@ -409,4 +409,28 @@ fn what_fanwire_token_makes_lets_fanwire_chat_in() {
     let output = chat("\"\"");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("401") && said.contains("a token is needed"), "{said}");
+}
+
+/// Requests of proxies wait until it is known for whom they speak; their tokens are looked at then.
+#[test]
+fn tokens_are_asked_for_behind_a_proxy_too_and_the_places_of_an_address_come_before_them() {
+    let server = start(|config| {
+        config.trusted_proxies.add("127.0.0.1").expect("an address");
+        config.connections_per_address_max = 1;
+    });
+    let from = |host: u8, token: &str| {
+        format!("X-Forwarded-For: 192.0.2.{host}\r\nAuthorization: Bearer {token}\r\n")
+    };
+    let mut ann = server.raw();
+    accepted(&mut ann, "/ws/room-1", &from(1, &token()));
+    let status = |lines: &str, target: &str| refused(&server, target, lines).status;
+    assert_eq!(status(&from(1, &token()), "/ws/room-1"), 429, "its place is taken");
+    assert_eq!(status(&from(2, "a.b.c"), "/ws/room-1"), 401);
+    assert_eq!(status("X-Forwarded-For: 192.0.2.3\r\n", "/ws/room-1"), 401);
+    assert_eq!(status(&from(4, &token()), "/ws/lobby"), 403);
+    // Frames that come with the request are heard as hers.
+    let request = upgrade_with("/ws/room-1?echo=off", &from(5, &token())).into_bytes();
+    let mut talker = server.raw();
+    talker.send([request, masked(0x81, b"hi")].concat());
+    assert_eq!(ann.read(4), b"\x81\x02hi");
 }
