@@ -4,7 +4,6 @@ use super::plane::Plane;
 use super::refusal::{Problem, Refusal};
 use super::requests::{self, Rest};
 use crate::hub::{self, ChannelName};
-use crate::limits;
 use crate::shard::mail::{Answer, ChannelFacts, ChannelOrder, Question};
 use axum::Json;
 use axum::extract::State;
@@ -97,7 +96,7 @@ pub(super) enum ChannelSort {
 )]
 pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Json<ChannelPage>, Refusal> {
     let ChannelQuery { prefix, cursor, limit, sort } = requests::query(&uri)?;
-    let limit = requests::page_limit(limit)?;
+    let page = requests::Page::of(limit)?;
     let prefix = prefix.unwrap_or_default();
     if let Some(cursor) = &cursor {
         requests::channel(cursor).map_err(|_| requests::wrong_cursor())?;
@@ -107,15 +106,13 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
             return Err(Refusal::bad_request("channels by traffic have no cursor: they move")
                 .fix("leave cursor out, or give sort=name"));
         }
-        let (channels, total) = busiest(&plane, prefix, limit).await?;
+        let (channels, total) = busiest(&plane, prefix, page.limit).await?;
         return Ok(Json(ChannelPage { channels, next: None, total }));
     }
-    // One more shows whether anything follows.
-    let asked = (limit + 1).min(limits::ADMIN_PAGE_MAX);
-    let question = Question::Channels { prefix, after: cursor, limit: asked, order: ChannelOrder::Name };
+    let question =
+        Question::Channels { prefix, after: cursor, limit: page.asked(), order: ChannelOrder::Name };
     let (mut channels, total) = merged(plane.desk.ask_all(&question).await?);
-    let next = is_cut(channels.len(), limit, asked).then(|| channels[limit - 1].channel.clone());
-    channels.truncate(limit);
+    let next = page.cut(&mut channels, |channel| channel.channel.clone());
     Ok(Json(ChannelPage { channels, next, total }))
 }
 
@@ -160,11 +157,6 @@ pub(super) async fn these(plane: &Plane, channels: Vec<ChannelName>) -> Result<V
     }
     let answers = plane.desk.ask_all(&Question::These { channels }).await?;
     Ok(merged(answers).0)
-}
-
-/// Whether something follows a page of `limit`, if `found` were found where `asked` were asked for of each shard.
-pub(super) fn is_cut(found: usize, limit: usize, asked: usize) -> bool {
-    found > limit || (found == limit && asked == limit)
 }
 
 /// What shards say of channels, added up by name; and how many channels there are.
@@ -224,11 +216,5 @@ mod tests {
         assert_eq!(seen, [("a", 4), ("b", 5), ("c", 1)]);
         assert_eq!(channels[1].position, Some(Position { epoch: 7, offset: 9 }));
         assert_eq!((channels[1].behind, channels[1].retained_bytes, channels[0].position), (2, 20, None));
-    }
-
-    #[test]
-    fn a_page_that_is_full_has_another_behind_it_unless_one_more_was_asked_for_in_vain() {
-        assert!(is_cut(11, 10, 11) && !is_cut(10, 10, 11) && !is_cut(9, 10, 11));
-        assert!(is_cut(1000, 1000, 1000) && !is_cut(999, 1000, 1000));
     }
 }

@@ -1,11 +1,9 @@
 //! Clients, as the admin API shows and closes them: `/v1/clients`.
 
-use super::channels::is_cut;
 use super::plane::Plane;
 use super::refusal::{Problem, Refusal};
 use super::requests::{self, Rest};
 use crate::hub::{Origin, ShardId};
-use crate::limits;
 use crate::protocol::{CloseCode, CloseReason};
 use crate::shard::mail::{Answer, ClientFacts, ClientOrder, ClientState, Question};
 use axum::Json;
@@ -123,7 +121,7 @@ pub(super) enum ClientSort {
 )]
 pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Json<ClientPage>, Refusal> {
     let ClientQuery { channel, cursor, limit, sort } = requests::query(&uri)?;
-    let limit = requests::page_limit(limit)?;
+    let page = requests::Page::of(limit)?;
     let channel = channel.map(|name| requests::channel(&name)).transpose()?;
     let cursor: Option<Origin> =
         cursor.map(|cursor| cursor.parse().map_err(|_| requests::wrong_cursor())).transpose()?;
@@ -132,16 +130,15 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
             return Err(Refusal::bad_request("clients by slowness have no cursor: they move")
                 .fix("leave cursor out, or give sort=id"));
         }
+        let limit = page.limit;
         let question = Question::Clients { channel, after: None, limit, order: ClientOrder::Slowest };
         let (clients, total) = slowest_of(plane.desk.ask_all(&question).await?, limit);
         return Ok(Json(ClientPage { clients, next: None, total }));
     }
-    // One more shows whether anything follows.
-    let asked = (limit + 1).min(limits::ADMIN_PAGE_MAX);
     let question = |shard: ShardId| {
         let (after, limit) = match cursor.map(|cursor| (shard.cmp(&cursor.shard), cursor)) {
-            None | Some((Ordering::Greater, _)) => (None, asked),
-            Some((Ordering::Equal, cursor)) => (Some(cursor.client), asked),
+            None | Some((Ordering::Greater, _)) => (None, page.asked()),
+            Some((Ordering::Equal, cursor)) => (Some(cursor.client), page.asked()),
             // All of these are on former pages. They count.
             Some((Ordering::Less, _)) => (None, 0),
         };
@@ -149,8 +146,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
     };
     let answers = plane.desk.ask(plane.desk.shards().map(|shard| (shard, question(shard)))).await?;
     let (mut clients, total) = listed(answers);
-    let next = is_cut(clients.len(), limit, asked).then(|| clients[limit - 1].id.to_string());
-    clients.truncate(limit);
+    let next = page.cut(&mut clients, |client| client.id.to_string());
     let clients = clients.into_iter().map(Client::from).collect();
     Ok(Json(ClientPage { clients, next, total }))
 }

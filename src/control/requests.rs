@@ -82,15 +82,36 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
     }
 }
 
-/// How many a page may have.
-///
-/// # Errors
-/// 400 if that is none or too many.
-pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Refusal> {
-    match limit {
-        None => Ok(limits::ADMIN_PAGE_DEFAULT),
-        Some(limit @ 1..=limits::ADMIN_PAGE_MAX) => Ok(limit),
-        Some(_) => Err(Refusal::bad_request(format!("limit is not one of 1 to {}", limits::ADMIN_PAGE_MAX))),
+/// How many a page has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    /// At most so many.
+    pub(super) limit: usize,
+}
+
+impl Page {
+    /// The page that a query asks for.
+    ///
+    /// # Errors
+    /// 400 if it is to have none or too many.
+    pub(super) fn of(limit: Option<usize>) -> Result<Page, Refusal> {
+        let max = limits::ADMIN_PAGE_MAX;
+        match limit.unwrap_or(limits::ADMIN_PAGE_DEFAULT) {
+            limit if (1..=max).contains(&limit) => Ok(Page { limit }),
+            _ => Err(Refusal::bad_request(format!("limit is not one of 1 to {max}"))),
+        }
+    }
+
+    /// How many each shard is asked for: one more, which shows whether anything follows, as far as they say so many.
+    pub(super) fn asked(self) -> usize {
+        (self.limit + 1).min(limits::ADMIN_PAGE_MAX)
+    }
+
+    /// Leaves of what was found what the page has. If anything follows, the cursor of its last.
+    pub(super) fn cut<T>(self, found: &mut Vec<T>, cursor: impl FnOnce(&T) -> String) -> Option<String> {
+        let is_cut = found.len() > self.limit || (found.len() == self.limit && self.asked() == self.limit);
+        found.truncate(self.limit);
+        found.last().filter(|_| is_cut).map(cursor)
     }
 }
 
@@ -105,4 +126,22 @@ pub(super) fn wrong_cursor() -> Refusal {
 /// 400 if no channel can have it.
 pub(super) fn channel(name: &str) -> Result<ChannelName, Refusal> {
     ChannelName::new(name).map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_full_has_another_behind_it_unless_one_more_was_asked_for_in_vain() {
+        let cut = |limit: usize, found: usize| {
+            let (page, mut found) =
+                (Page::of(Some(limit)).expect("a limit"), (1..=found).collect::<Vec<_>>());
+            let next = page.cut(&mut found, usize::to_string);
+            (found.len(), next)
+        };
+        let last = |last: usize| Some(last.to_string());
+        assert_eq!([cut(10, 11), cut(10, 10), cut(10, 9)], [(10, last(10)), (10, None), (9, None)]);
+        assert_eq!([cut(1000, 1000), cut(1000, 999)], [(1000, last(1000)), (999, None)]);
+    }
 }

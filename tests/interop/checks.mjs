@@ -52,6 +52,25 @@ export async function check(sentence, run) {
   clearTimeout(timer);
 }
 
+/** Of the addresses that pages have asked for, those that are no server's of ours, which speak these schemes. */
+export const foreign = (requests, ...schemes) => [...requests].filter(url =>
+  !schemes.some(scheme => url.startsWith(`${scheme}://127.0.0.1:`)) && !url.startsWith("data:"));
+
+/** What a page's security policy stops of what a script could be talked into: markup, a style, an image from elsewhere. */
+export const stoppedByPolicy = page => page.evaluate(async () => {
+  const violations = [];
+  addEventListener("securitypolicyviolation", event => violations.push(event.effectiveDirective));
+  const violated = count => new Promise(resolve => {
+    const look = () => violations.length >= count ? resolve() : setTimeout(look, 10);
+    look();
+  });
+  try { document.body.innerHTML += "<p>"; violations.push("nothing"); } catch { /* as it should be */ }
+  document.body.append(Object.assign(document.createElement("style"), { textContent: "body{}" }));
+  document.body.append(Object.assign(document.createElement("img"), { src: "http://127.0.0.1:9/x.png" }));
+  await violated(3);
+  return violations.sort();
+});
+
 /** Ends the suite; the servers that it has started go with it. */
 export const finish = () => process.exit(failed ? 1 : 0);
 

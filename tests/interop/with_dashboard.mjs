@@ -5,7 +5,7 @@ import { deepStrictEqual as same, match, ok } from "node:assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { check, finish, require, serve, work } from "./checks.mjs";
+import { check, finish, foreign, require, serve, stoppedByPolicy, work } from "./checks.mjs";
 
 const { chromium } = require("playwright-core");
 const { WebSocket } = require("ws");
@@ -249,26 +249,12 @@ await check("on a phone and on a desktop nothing is cut off sideways", async () 
 
 await check("no errors in the consoles, no policy violations, no requests to anyone else", async () => {
   same(complaints, []);
-  const foreign = [...requests].filter(url => !/^(http|ws):\/\/127\.0\.0\.1:/.test(url) && !url.startsWith("data:"));
-  same(foreign, []);
+  same(foreign(requests, "http", "ws"), []);
 });
 
 await check("the policy stops what a script could be talked into", async () => {
   excused = /Content Security Policy|This document requires 'TrustedHTML'/;
-  const stopped = await page.evaluate(async () => {
-    const violations = [];
-    addEventListener("securitypolicyviolation", event => violations.push(event.effectiveDirective));
-    const violated = count => new Promise(resolve => {
-      const look = () => violations.length >= count ? resolve() : setTimeout(look, 10);
-      look();
-    });
-    try { document.body.innerHTML += "<p>"; violations.push("nothing"); } catch { /* as it should be */ }
-    document.body.append(Object.assign(document.createElement("style"), { textContent: "body{}" }));
-    document.body.append(Object.assign(document.createElement("img"), { src: "http://127.0.0.1:9/x.png" }));
-    await violated(3);
-    return violations.sort();
-  });
-  same(stopped, ["img-src", "require-trusted-types-for", "style-src-elem"]);
+  same(await stoppedByPolicy(page), ["img-src", "require-trusted-types-for", "style-src-elem"]);
 });
 
 await check("a server that goes is said to be gone, what is shown is said to be stale; when it is back the page is", async () => {

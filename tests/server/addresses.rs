@@ -1,12 +1,11 @@
 //! `--max-connections-per-ip`: how many connections an address may have. All of 127.0.0.0/8 is this machine.
 
 use crate::certificate::Certificate;
-use crate::client::{Client, PATIENCE, Raw, Response, SAMPLE_101, assert_eof, http, upgrade};
+use crate::client::{Client, Raw, Response, SAMPLE_101, assert_eof, connect_from, http, upgrade};
 use crate::process::Process;
 use crate::running::Running;
 use fanwire::limits::REFUSALS_MAX;
-use socket2::{Domain, Socket, Type};
-use std::net::{Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr};
 
 const ANN: [u8; 4] = [127, 0, 0, 1];
 const BOB: [u8; 4] = [127, 0, 0, 2];
@@ -15,22 +14,13 @@ fn with_places(workers: usize, places: usize) -> Running {
     Running::start(workers, |config| config.connections_per_address_max = places)
 }
 
-/// A connection to `server` from the address `from`.
-fn connect(from: [u8; 4], server: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((from, 0)).into()).expect("an address of this machine");
-    socket.connect_timeout(&server.into(), PATIENCE).expect("the server listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    socket.into()
-}
-
 fn client(from: [u8; 4], server: &Running) -> Client {
-    Client::on(connect(from, server.address), "/ws", None)
+    Client::on(connect_from(from, server.address), "/ws", None)
 }
 
 /// What a request from there is answered.
 fn answer(from: [u8; 4], server: &Running) -> Response {
-    let mut raw = Raw(connect(from, server.address));
+    let mut raw = Raw(connect_from(from, server.address));
     raw.send(upgrade("/ws"));
     Response::read(&mut raw)
 }
@@ -108,12 +98,12 @@ fn when_nobody_more_can_be_told_why_one_too_many_is_closed_at_once_and_others_ge
     let server = with_places(1, 1);
     let _ann = client(ANN, &server);
     // They do not go although they were asked to.
-    let mut lingering: Vec<Raw> = (0..REFUSALS_MAX).map(|_| Raw(connect(ANN, server.address))).collect();
+    let mut lingering: Vec<Raw> = (0..REFUSALS_MAX).map(|_| Raw(connect_from(ANN, server.address))).collect();
     for raw in &mut lingering {
         assert_too_many(&Response::read(raw), 1);
     }
     for _ in 0..2 * REFUSALS_MAX {
-        assert_eof(&mut connect(ANN, server.address));
+        assert_eof(&mut connect_from(ANN, server.address));
     }
     let mut bob = client(BOB, &server);
     bob.send("hello");
@@ -167,11 +157,11 @@ fn a_flood_from_one_address_is_one_line_of_the_log_that_names_it() {
     let arguments = ["--workers", "1", "--max-connections-per-ip", "1"];
     let (mut process, address) = Process::serve(&arguments);
     process.line("1 connections of an address");
-    let mut ann = Raw(connect(BOB, address));
+    let mut ann = Raw(connect_from(BOB, address));
     ann.send(upgrade("/ws"));
     assert_eq!(ann.read_text(SAMPLE_101.len()), SAMPLE_101);
     for _ in 0..50 {
-        assert_too_many(&Response::read(&mut Raw(connect(BOB, address))), 1);
+        assert_too_many(&Response::read(&mut Raw(connect_from(BOB, address))), 1);
     }
     assert_eq!(http(address, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
     process.signal("TERM");

@@ -407,3 +407,12 @@ pub(crate) fn connect(address: SocketAddr, receive_buffer_bytes: Option<usize>) 
     socket.set_write_timeout(Some(PATIENCE)).expect("a socket");
     socket.into()
 }
+
+/// The same from the address `from`, one of this machine's.
+pub(crate) fn connect_from(from: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((from, 0)).into()).expect("an address of this machine");
+    socket.connect_timeout(&address.into(), PATIENCE).expect("the server listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.into()
+}

@@ -2,15 +2,16 @@
 //! 127.0.0.0/8 is this machine: one of its addresses is a proxy that is trusted, another anybody.
 
 use crate::certificate::Certificate;
-use crate::client::{Client, PATIENCE, Raw, Response, SAMPLE_101, assert_eof, masked, upgrade, upgrade_with};
+use crate::client::{
+    Client, Raw, Response, SAMPLE_101, assert_eof, connect_from, masked, upgrade, upgrade_with,
+};
 use crate::process::Process;
 use crate::running::Running;
 use fanwire::config::{Config, TrustedProxies};
 use rustls::version::TLS13;
 use rustls::{ClientConnection, StreamOwned};
-use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 const ANYBODY: [u8; 4] = [127, 0, 0, 1];
@@ -37,18 +38,9 @@ fn behind(places: usize, proxy_protocol: bool) -> Running {
     })
 }
 
-/// A connection from the address `from`.
-fn connect(from: [u8; 4], server: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((from, 0)).into()).expect("an address of this machine");
-    socket.connect_timeout(&server.into(), PATIENCE).expect("the server listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    socket.into()
-}
-
 /// A connection from there that begins with these bytes.
 fn begun(from: [u8; 4], server: &Running, bytes: impl AsRef<[u8]>) -> Raw {
-    let mut raw = Raw(connect(from, server.address));
+    let mut raw = Raw(connect_from(from, server.address));
     raw.send(bytes);
     raw
 }
@@ -226,7 +218,7 @@ fn the_header_comes_before_tls_and_may_come_with_its_hello() {
         let mut session = ClientConnection::new(trusted.clone(), name).expect("a configuration");
         let mut first = header.to_vec();
         session.write_tls(&mut first).expect("memory");
-        let mut stream = connect(PROXY, server.tls_address());
+        let mut stream = connect_from(PROXY, server.tls_address());
         stream.write_all(&first).expect("the server takes it");
         StreamOwned::new(session, stream)
     };
@@ -242,7 +234,7 @@ fn the_header_comes_before_tls_and_may_come_with_its_hello() {
     assert_eq!(server.totals().tls_connections_open, 2);
     drop((ann, again));
     server.until("they have left", |totals| totals.tls_connections_open == 0);
-    assert_eof(&mut connect(ANYBODY, server.tls_address()).tap(b"\x16\x03\x01"));
+    assert_eof(&mut connect_from(ANYBODY, server.tls_address()).tap(b"\x16\x03\x01"));
 }
 
 trait Tap {
@@ -260,8 +252,8 @@ impl Tap for TcpStream {
 #[test]
 fn without_trust_no_header_is_looked_at_and_direct_clients_are_served_beside_proxies() {
     let server = behind(0, false);
-    let mut ann = Client::on(connect(ANYBODY, server.address), "/ws", None);
-    let mut bob = Client::on(connect(PROXY, server.address), "/ws", None);
+    let mut ann = Client::on(connect_from(ANYBODY, server.address), "/ws", None);
+    let mut bob = Client::on(connect_from(PROXY, server.address), "/ws", None);
     ann.send("hello");
     assert_eq!(bob.text(), "hello");
 }
@@ -272,7 +264,7 @@ fn the_log_names_the_client_and_not_the_proxy() {
     let (mut process, address) = Process::serve(&arguments);
     process.line("behind proxies: 127.0.0.2/32");
     let ask = || {
-        let mut raw = Raw(connect(PROXY, address));
+        let mut raw = Raw(connect_from(PROXY, address));
         raw.send(upgrade_with("/ws", "X-Forwarded-For: 192.0.2.1:4711\r\n"));
         raw
     };
