@@ -18,6 +18,7 @@ pub use keys::{Algorithm, KeyProblem, Keys, secret_in};
 pub use pattern::Patterns;
 
 use crate::limits;
+use claims::ClaimsSet;
 use jsonwebtoken::errors::ErrorKind;
 use std::fmt;
 
@@ -44,8 +45,8 @@ impl Keys {
         }
         let mut refusal = Refusal::NoKey;
         for key in self.candidates(header.alg, header.kid.as_deref()) {
-            match jsonwebtoken::decode(token, &key.verifying, &key.validation) {
-                Ok(data) => return self.claims(&data.claims, unix_seconds),
+            match jsonwebtoken::decode::<ClaimsSet>(token, &key.verifying, &key.validation) {
+                Ok(data) => return self.claims(&data.claims.0, unix_seconds),
                 Err(error) => match error.kind() {
                     ErrorKind::InvalidSignature => refusal = Refusal::Signature,
                     ErrorKind::Base64(_) => return Err(Refusal::Base64),

@@ -1,13 +1,19 @@
-//! [`Config`]: a parsed and checked value. Nothing downstream checks it again. (The file is long because each bound is
-//! checked and tested where its field stands.)
+//! [`Config`]: a parsed and checked value. Nothing downstream checks it again.
 
 mod admin;
 mod auth;
 mod changes;
 mod channel_rules;
+mod deflate;
 mod described;
+mod drain;
+mod error;
+mod files;
 mod listen_address;
+mod origins;
+mod passed;
 mod payload;
+mod rates;
 mod slow_consumer;
 mod trusted_proxies;
 
@@ -15,18 +21,21 @@ pub use admin::{AdminConfig, Secret};
 pub use auth::AuthConfig;
 pub use changes::Reconfigured;
 pub use channel_rules::{Access, ChannelPattern, ChannelRules, ChannelSettings};
+pub use deflate::DeflateConfig;
 pub use described::{ConfigSource, Described, Setting, Source};
+pub use drain::{DrainConfig, Goodbye};
+pub use error::ConfigError;
+pub use files::{read_again, read_bounded};
 pub use listen_address::{ListenAddress, ListenAddressError};
+pub use origins::OriginPolicy;
+pub use passed::{PassedListener, PassedSocket};
 pub use payload::PayloadPolicy;
+pub use rates::{Rate, Rates};
 pub use slow_consumer::SlowConsumerPolicy;
 pub use trusted_proxies::TrustedProxies;
 
 use crate::limits::{self, Limits};
-use std::fmt;
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// All that a server is told at its start.
 #[derive(Clone, Debug)]
@@ -70,7 +79,8 @@ pub struct Config {
     pub origins: OriginPolicy,
     /// Whether `/echo` exists.
     pub echo: bool,
-    /// Bytes of the kernel's send buffer for each connection; the system's own choice if absent.
+    /// Bytes of the kernel's send buffer for each connection, within [`limits::SEND_BUFFER_BYTES`]; the system's own choice if
+    /// absent.
     pub send_buffer_bytes: Option<usize>,
     /// Whether and how messages are compressed.
     pub deflate: DeflateConfig,
@@ -166,8 +176,11 @@ impl Config {
         Ok(())
     }
 
-    /// The same for all that a server can be told that listens already.
-    pub(crate) fn check_all_but_addresses(&self) -> Result<(), ConfigError> {
+    /// The same for all that a server can be told that listens already, or on sockets that were passed.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn check_all_but_addresses(&self) -> Result<(), ConfigError> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = self.limits;
         let outbox_bytes_min = message_bytes_max.saturating_add(FRAME_HEADER_BYTES_MAX);
         if self.workers == 0 || self.workers > limits::WORKERS_MAX {
@@ -190,13 +203,12 @@ impl Config {
         for (pattern, settings) in self.channels.iter() {
             let Some(bytes_max) = settings.message_bytes_max else { continue };
             if bytes_max == 0 || bytes_max > message_bytes_max {
-                return Err(ConfigError::new(
-                    "[channel] max-message-size",
-                    format!("is {bytes_max} bytes for {:?}", pattern.to_string()),
-                    format!(
-                        "give 1 to {message_bytes_max}, or raise --max-message-size, which bounds all channels"
-                    ),
-                ));
+                let problem = format!("is {bytes_max} bytes for {:?}", pattern.to_string());
+                let fix = format!(
+                    "give 1 to {message_bytes_max}, or raise --max-message-size, which bounds all channels"
+                );
+                let error = ConfigError::new("[channel] max-message-size", problem, fix);
+                return Err(error.in_section(pattern));
             }
         }
         let memory_bytes_min = Config::memory_bytes_min(&self.limits);
@@ -207,6 +219,12 @@ impl Config {
                 format!("give at least {memory_bytes_min}, 0 for no budget, or lower --outbox-limit"),
             ));
         }
+        let send_buffer = limits::SEND_BUFFER_BYTES;
+        if let Some(bytes) = self.send_buffer_bytes.filter(|bytes| !send_buffer.contains(bytes)) {
+            let (min, max) = (send_buffer.start(), send_buffer.end());
+            let fix = format!("give {min} to {max}, or leave it out: then the system sizes it as needed");
+            return Err(ConfigError::new("--send-buffer", format!("is {bytes} bytes"), fix));
+        }
         if !(1..=9).contains(&self.deflate.level) {
             return Err(ConfigError::new(
                 "--deflate-level",
@@ -215,9 +233,18 @@ impl Config {
             ));
         }
         let DrainConfig { delay_ms, spread_ms_max, .. } = self.drain;
-        for (option, ms) in [("--drain-delay", delay_ms), ("--drain-seconds", spread_ms_max)] {
-            if ms > limits::DRAIN_MS_CEILING {
-                let fix = format!("give 0 to {} seconds", limits::DRAIN_MS_CEILING / 1000);
+        let Limits { handshake_timeout_ms, ping_interval_ms, idle_timeout_ms, close_timeout_ms, .. } =
+            self.limits;
+        for (option, ms, ms_max) in [
+            ("--drain-delay", delay_ms, limits::DRAIN_MS_CEILING),
+            ("--drain-seconds", spread_ms_max, limits::DRAIN_MS_CEILING),
+            ("--handshake-timeout", handshake_timeout_ms, limits::TIMEOUT_MS_CEILING),
+            ("--ping-interval", ping_interval_ms, limits::TIMEOUT_MS_CEILING),
+            ("--idle-timeout", idle_timeout_ms, limits::TIMEOUT_MS_CEILING),
+            ("--close-timeout", close_timeout_ms, limits::TIMEOUT_MS_CEILING),
+        ] {
+            if ms > ms_max {
+                let fix = format!("give 0 to {} seconds", ms_max / 1000);
                 return Err(ConfigError::new(option, format!("is {} seconds", f64::from(ms) / 1000.0), fix));
             }
         }
@@ -242,15 +269,15 @@ impl Config {
             auth.check()?;
         }
         for (pattern, settings) in self.channels.iter() {
-            let asks_for = [("publish", settings.publish), ("subscribe", settings.subscribe)];
-            if let Some((setting, _)) =
-                asks_for.into_iter().find(|(_, access)| *access == Some(Access::Token))
+            let asks_for =
+                [("[channel] publish", settings.publish), ("[channel] subscribe", settings.subscribe)];
+            if let Some((option, _)) = asks_for.into_iter().find(|(_, access)| *access == Some(Access::Token))
                 && self.auth.is_none()
             {
                 let problem =
-                    format!("\"{pattern}\" has {setting} = \"token\", but there is no key to check one with");
+                    format!("is \"token\" for \"{pattern}\", but there is no key to check one with");
                 let fix = "name one with --jwt-secret-file, --jwt-public-key or --jwt-jwks";
-                return Err(ConfigError::new("[channel]", problem, fix));
+                return Err(ConfigError::new(option, problem, fix).in_section(pattern));
             }
         }
         Ok(())
@@ -270,93 +297,6 @@ impl Config {
 /// The default of `--unix-mode`: the server's user and group.
 const UNIX_MODE_DEFAULT: u32 = 0o660;
 
-/// How fast each client may send. Over it, a client is not read for a while, so that TCP slows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates {
-    /// Messages, which count when they are whole; not limited if absent.
-    pub messages: Option<Rate>,
-    /// Bytes, with those of frame headers and control frames, as they come: before inflating, after decrypting; not
-    /// limited if absent. The burst is at least [`limits::BYTE_BURST_MIN`].
-    pub bytes: Option<Rate>,
-}
-
-impl Rates {
-    /// Whether there is any.
-    #[must_use]
-    pub fn are_limited(&self) -> bool {
-        self.messages.is_some() || self.bytes.is_some()
-    }
-}
-
-/// A rate with a burst: in any T seconds at most `burst + per_second * T` may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// 1 to [`limits::RATE_MAX`].
-    pub per_second: u64,
-    /// What may come at once after a silence: at least what [`limits::RATE_PAUSE_MS`] allow, at least 1.
-    pub burst: u64,
-}
-
-impl Rate {
-    /// What a client waits for that is over the rate: what [`limits::RATE_PAUSE_MS`] allow, at least 1.
-    #[must_use]
-    pub fn per_pause(&self) -> u64 {
-        (self.per_second / (1000 / limits::RATE_PAUSE_MS)).max(1)
-    }
-
-    fn check(
-        &self,
-        rate_option: &'static str,
-        burst_option: &'static str,
-        burst_min: u64,
-    ) -> Result<(), ConfigError> {
-        let Rate { per_second, burst } = *self;
-        if per_second == 0 || per_second > limits::RATE_MAX {
-            let fix = format!("give 1 to {}, or leave it out", limits::RATE_MAX);
-            return Err(ConfigError::new(rate_option, format!("is {per_second}"), fix));
-        }
-        let burst_min = burst_min.max(self.per_pause());
-        if burst < burst_min || burst > limits::RATE_MAX {
-            let problem = format!("is {burst}, at {rate_option} {per_second}");
-            let fix = format!("give {burst_min} to {}", limits::RATE_MAX);
-            return Err(ConfigError::new(burst_option, problem, fix));
-        }
-        Ok(())
-    }
-}
-
-/// A socket that listens already: the service manager's, or one that the program has made itself.
-///
-/// Its queue is whoever's has the socket too. At the end of the server what is in it is left to them.
-#[derive(Clone, Debug)]
-pub struct PassedListener {
-    /// The socket.
-    pub socket: PassedSocket,
-    /// Whether TLS is spoken on it.
-    pub tls: bool,
-}
-
-/// A socket that listens already, by its kind.
-#[derive(Clone, Debug)]
-pub enum PassedSocket {
-    /// Of TCP.
-    Tcp(Arc<TcpListener>),
-    /// A Unix socket. Whoever made its file removes it.
-    Unix(Arc<UnixListener>),
-}
-
-impl From<TcpListener> for PassedSocket {
-    fn from(socket: TcpListener) -> Self {
-        PassedSocket::Tcp(Arc::new(socket))
-    }
-}
-
-impl From<UnixListener> for PassedSocket {
-    fn from(socket: UnixListener) -> Self {
-        PassedSocket::Unix(Arc::new(socket))
-    }
-}
-
 /// The files with which a server speaks TLS, in PEM. They are read at the start, and again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -368,104 +308,6 @@ pub struct TlsFiles {
 
 /// Bytes of the longest header of a frame that a server sends (RFC 6455 §5.2, unmasked).
 const FRAME_HEADER_BYTES_MAX: usize = 10;
-
-/// permessage-deflate (RFC 7692).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeflateConfig {
-    /// Whether it is agreed to with clients that offer it.
-    pub enabled: bool,
-    /// Bytes from which on a message is compressed; 0 compresses even what grows by it.
-    pub bytes_min: usize,
-    /// 1, fast, to 9, small.
-    pub level: u8,
-    /// Whether clients may refer to their earlier messages, which are smaller then and cost up to 32 KiB for each client
-    /// here. What goes to clients never does.
-    pub client_context_takeover: bool,
-}
-
-impl Default for DeflateConfig {
-    fn default() -> Self {
-        DeflateConfig {
-            enabled: true,
-            bytes_min: limits::DEFLATE_BYTES_MIN_DEFAULT,
-            level: limits::DEFLATE_LEVEL_DEFAULT,
-            client_context_takeover: false,
-        }
-    }
-}
-
-/// The orderly end of a server: how long it takes, and what clients are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DrainConfig {
-    /// Milliseconds for which the server still listens and serves, while `/healthz` says 503, so that load balancers
-    /// notice before the door closes. At most [`limits::DRAIN_MS_CEILING`].
-    pub delay_ms: u32,
-    /// The most milliseconds over which clients are told goodbye, so that they do not all come back in the same second;
-    /// 0 tells everyone at once. [Few clients](limits::drain_spread_ms) take less. At most
-    /// [`limits::DRAIN_MS_CEILING`].
-    pub spread_ms_max: u32,
-    /// What they are told.
-    pub goodbye: Goodbye,
-}
-
-impl Default for DrainConfig {
-    fn default() -> Self {
-        DrainConfig {
-            delay_ms: 0,
-            spread_ms_max: limits::DRAIN_SPREAD_MS_DEFAULT,
-            goodbye: Goodbye::default(),
-        }
-    }
-}
-
-/// What clients are told when the server ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Goodbye {
-    /// 1001: the server goes away (RFC 6455 §7.4.1).
-    #[default]
-    GoingAway,
-    /// 1012: the service restarts (IANA's registry of close codes): worth coming back at once.
-    ServiceRestart,
-}
-
-/// Which browsers may connect: what an `Origin` header may say (RFC 6455 §10.2). A client that sends none is not
-/// a browser and always may.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum OriginPolicy {
-    /// The origin's host and port are those of the request's Host header.
-    #[default]
-    SameOrigin,
-    /// Exactly these serialised origins (`https://example.org`, no path), and no other, not even the same one.
-    These(Vec<String>),
-    /// Every origin.
-    Any,
-}
-
-/// An option that cannot be used as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The option as it is written on the command line.
-    pub option: &'static str,
-    /// What is wrong with it, to be read after its name.
-    pub problem: String,
-    /// What to do about it.
-    pub fix: String,
-}
-
-impl ConfigError {
-    /// An error in `option`; `problem` is read after the option's name, `fix` after a colon.
-    pub fn new(option: &'static str, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        ConfigError { option, problem: problem.into(), fix: fix.into() }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.option, self.problem, self.fix)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {
@@ -492,6 +334,39 @@ mod tests {
             let error = config.check().expect_err("too long");
             assert_eq!(error.option, option);
             assert!(error.to_string().contains("0 to 3600 seconds"), "{error}");
+        }
+    }
+
+    #[test]
+    fn eleven_days_are_the_longest_timeout() {
+        type Set = fn(&mut Limits, u32);
+        let with = |set: Set, ms| {
+            let mut config = Config::default();
+            set(&mut config.limits, ms);
+            config.check()
+        };
+        let timeouts: [(&str, Set); 4] = [
+            ("--handshake-timeout", |limits, ms| limits.handshake_timeout_ms = ms),
+            ("--ping-interval", |limits, ms| limits.ping_interval_ms = ms),
+            ("--idle-timeout", |limits, ms| limits.idle_timeout_ms = ms),
+            ("--close-timeout", |limits, ms| limits.close_timeout_ms = ms),
+        ];
+        for (option, set) in timeouts {
+            assert_eq!(with(set, 1_000_000_000), Ok(()), "{option}");
+            for ms in [1_000_000_001, u32::MAX] {
+                let error = with(set, ms).expect_err("it would be over at once");
+                assert_eq!(error.option, option);
+                assert!(error.to_string().contains("0 to 1000000 seconds"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_send_buffer_has_room_for_something_and_no_more_than_the_system_can_be_asked_for() {
+        let check = |bytes| Config { send_buffer_bytes: Some(bytes), ..Config::default() }.check();
+        assert_eq!((check(4096), check(1 << 30)), (Ok(()), Ok(())));
+        for wrong in [0, 4095, (1 << 30) + 1, 1 << 32] {
+            assert_eq!(check(wrong).expect_err("it cannot be used").option, "--send-buffer");
         }
     }
 
@@ -537,39 +412,6 @@ mod tests {
         let mode = |unix_mode| Config { unix_mode, ..Config::default() }.check();
         assert_eq!((mode(0), mode(0o777)), (Ok(()), Ok(())));
         assert_eq!(mode(0o1000).expect_err("a sticky socket").option, "--unix-mode");
-    }
-
-    #[test]
-    fn a_burst_is_at_least_what_a_pause_is_for_and_of_bytes_a_request_head() {
-        let check = |messages: Option<(u64, u64)>, bytes: Option<(u64, u64)>| {
-            let rate = |(per_second, burst)| Rate { per_second, burst };
-            let rates = Rates { messages: messages.map(rate), bytes: bytes.map(rate) };
-            Config { rates, ..Config::default() }.check().map_err(|error| error.option)
-        };
-        let max = limits::RATE_MAX;
-        for good in [(1, 1), (20, 1), (39, 1), (40, 2), (1_000, 50), (1, max), (max, max)] {
-            assert_eq!(check(Some(good), None), Ok(()), "{good:?}");
-        }
-        for (wrong, option) in [
-            ((0, 1), "--max-messages-per-second"),
-            ((max + 1, max), "--max-messages-per-second"),
-            ((1, 0), "--message-burst"),
-            ((40, 1), "--message-burst"),
-            ((1_000, 49), "--message-burst"),
-            ((1, max + 1), "--message-burst"),
-        ] {
-            assert_eq!(check(Some(wrong), None), Err(option), "{wrong:?}");
-        }
-        for good in [(1, 16_384), (327_680, 16_384), (1_000_000, 50_000)] {
-            assert_eq!(check(None, Some(good)), Ok(()), "{good:?}");
-        }
-        for (wrong, option) in [
-            ((0, 16_384), "--max-bytes-per-second"),
-            ((1, 16_383), "--byte-burst"),
-            ((1_000_000, 49_999), "--byte-burst"),
-        ] {
-            assert_eq!(check(None, Some(wrong)), Err(option), "{wrong:?}");
-        }
     }
 
     #[test]

@@ -28,7 +28,15 @@
 //! # Modules, in the order of their dependencies
 //!
 //! [`limits`] ← [`config`], [`metrics`], `pages` ← [`auth`] ← [`protocol`] ← [`hub`] ← `dialect` ← [`shard`] ←
-//! [`mesh`] ← [`turn`] ← `worker` ← `control` ← [`server`]. `net` needs only `config` and serves `worker` and `server`.
+//! [`mesh`] ← [`turn`] ← `worker` ← `control` ← [`server`]. `net` needs only `limits` and `config`, and serves `worker` and
+//! `server`.
+//!
+//! # Features
+//!
+//! - `cli` (on by default): the program, with `control`.
+//! - `control`: the admin API with its metrics and dashboard, for [`config::Config::admin`].
+//!
+//! Without either there are [`protocol`] and the server alone.
 //!
 //! # What is public, and how long
 //!

@@ -42,7 +42,7 @@ pub const TOKEN_COST_BYTES: usize = 32 << 10;
 /// Keys there may be altogether; issuers' sets have two to ten.
 pub const TOKEN_KEYS_MAX: usize = 64;
 
-/// Bytes of a file with a key, or with a set of them.
+/// Bytes of a file with a key or a set of them, a certificate with its chain, or a token.
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes that a secret for HS256 has at least (RFC 7518 §3.2).
@@ -83,6 +83,14 @@ pub const DEFLATE_LEVEL_DEFAULT: u8 = 3;
 /// Blocks with BFINAL that one compressed message may have. A sender that cannot flush otherwise needs one (RFC 7692
 /// §7.2.3.4); each costs us a copy of the window.
 pub const DEFLATE_LAST_BLOCKS_MAX: u32 = 64;
+
+/// Bytes of a window, copied so that a message may refer to them, that count for one byte of a message in what a turn takes
+/// in: a copied byte takes at most so small a part of the time of an inflated one.
+pub const WINDOW_BYTES_PER_BYTE: usize = 16;
+
+/// Bytes of messages for which one compression counts, on top of those of its message, in what a turn takes in: a table of
+/// 128 KiB is cleared for it, however short the message is.
+pub const COMPRESSION_COST_BYTES: usize = 4 << 10;
 
 /// Bytes by which an inflater's room for a message grows at first; then it doubles, up to the message limit.
 pub const INFLATE_STEP_BYTES: usize = 4 << 10;
@@ -208,11 +216,18 @@ pub const WRITES_PER_QUANTUM: usize = 64;
 /// Subscribers looked at in a turn, written or not: a channel whose every subscriber is blocked costs no more.
 pub const VISITS_PER_TURN_MAX: usize = 4 * 1024;
 
+/// Visits that count for one with a write, where channels have their goes: a turn has so many more of them.
+pub const VISITS_PER_WRITE: usize = VISITS_PER_TURN_MAX / WRITES_PER_TURN_MAX;
+
+/// Visits that one channel may have before the next dirty one has its go. One whose subscribers are blocked makes no writes,
+/// and keeps no other waiting all the same, however many they are.
+pub const VISITS_PER_QUANTUM: usize = WRITES_PER_QUANTUM * VISITS_PER_WRITE;
+
 const _: () =
     assert!(WRITES_PER_QUANTUM <= WRITES_PER_TURN_MAX && WRITES_PER_TURN_MAX <= VISITS_PER_TURN_MAX);
 
-/// Visits that count for one at which a slow consumer is made to jump: it walks along up to some ten thousand frames, if
-/// they are tiny. Thousands who stopped reading at the same time jump over several turns.
+/// Visits that count for one at which a slow consumer is closed or made to jump: it walks along up to some ten thousand
+/// frames, if they are tiny. Thousands who stopped reading at the same time are dealt with over several turns.
 pub const VISITS_PER_JUMP: usize = 16;
 
 /// Milliseconds after which a deadline that is looked at is so late that the worker must have stood still: the process was
@@ -277,18 +292,14 @@ pub const TLS_UNDIGESTED_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
 /// keys take 0.1 to 1 ms, in which nobody else is heard: a thousand clients that come at once are served over many turns.
 pub const TLS_FLIGHT_COST_BYTES: usize = 64 << 10;
 
-/// Milliseconds between looks at the files of certificate and key, and at those of the configuration. They are read again
-/// when they have changed and then
-/// stayed the same for one look more: whoever replaces both is not caught in between.
-pub const FILES_LOOK_MS: u64 = 1_000;
-
 /// Seconds before its end from which on a certificate is warned about, at the start, at each reload, and daily.
 pub const CERTIFICATE_WARNING_SECONDS: u64 = 14 * 24 * 60 * 60;
 
 // ---- The admin API --------------------------------------------------------------------------------------------
 
-/// Connections to the admin API at a time, live feeds included; one more gets 503. It is for a few people and programs.
-pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Connections to the admin API at a time, live feeds included. For one more, one that waits and has not shown the token is
+/// closed; if there is none, it gets 503. It is for a few people and programs.
+pub const ADMIN_CONNECTIONS_MAX: u32 = 64;
 
 /// Connections over that which are being told so; one more is closed unheard. They take descriptors that clients could have.
 pub const ADMIN_REFUSALS_MAX: usize = 16;
@@ -305,6 +316,13 @@ pub const ADMIN_WRITE_TIMEOUT_MS: u64 = 10_000;
 /// Milliseconds in which every worker must answer what it is asked: a turn takes a few at most.
 pub const ADMIN_ANSWER_TIMEOUT_MS: u64 = 2_000;
 
+/// Milliseconds after which nothing more of a request is given to the workers to be published: who sent it hears how far it
+/// came before [`ADMIN_REQUEST_TIMEOUT_MS`] is over.
+pub const ADMIN_PUBLISH_TIMEOUT_MS: u64 = 22_000;
+
+// The last portion waits until subscribers have caught up, and is answered; then all workers are asked who listens.
+const _: () = assert!(ADMIN_PUBLISH_TIMEOUT_MS + 3 * ADMIN_ANSWER_TIMEOUT_MS < ADMIN_REQUEST_TIMEOUT_MS);
+
 /// Milliseconds that requests under way have at the server's end.
 pub const ADMIN_FAREWELL_MS: u64 = 500;
 
@@ -314,8 +332,19 @@ pub const ADMIN_BATCH_MAX: usize = 1000;
 /// Bytes that all publications of one batch may have together, unless a single message may have more.
 pub const ADMIN_BATCH_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of a batch's body that are no payload: names, keys, quotes.
+pub const ADMIN_BATCH_ENVELOPE_BYTES: usize = 1 << 20;
+
+/// Bytes that are read at once from who watches the live feed, and what a message of theirs may have: nothing is expected
+/// of them.
+pub const ADMIN_WATCHER_BYTES_MAX: usize = 4 << 10;
+
 /// Bytes of the shortest token: what is shorter can be guessed.
 pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+
+/// Channels or clients in one answer to an operator: some hundred kilobytes, and a fraction of a millisecond's work next to
+/// the few milliseconds that choosing them among 100,000 takes.
+pub const ADMIN_PAGE_MAX: usize = 1_000;
 
 /// What a page of channels or clients has unless it is said.
 pub const ADMIN_PAGE_DEFAULT: usize = 100;
@@ -325,12 +354,16 @@ pub const ADMIN_SAMPLE_MS: u64 = 1_000;
 
 // ---- The process ----------------------------------------------------------------------------------------------
 
+/// Bytes that `--send-buffer` may ask for: a page, below which the kernel takes its own least, to what it can double and count
+/// with a signed integer of 32 bits.
+pub const SEND_BUFFER_BYTES: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 30;
+
 /// Worker threads: far above any machine's cores.
 pub const WORKERS_MAX: usize = 256;
 
-/// Channels or clients in one answer to an operator: some hundred kilobytes, and a fraction of a millisecond's work next to
-/// the few milliseconds that choosing them among 100,000 takes.
-pub const ADMIN_PAGE_MAX: usize = 1_000;
+/// Milliseconds between looks at the files of certificate and key, and at those of the configuration. They are read again
+/// when they have changed and then stayed the same for one look more: whoever replaces both is not caught in between.
+pub const FILES_LOOK_MS: u64 = 1_000;
 
 /// Connections over `--max-connections` that are being told so, per worker; the rest wait in the kernel's queue.
 pub const REFUSALS_MAX: usize = 64;
@@ -394,7 +427,11 @@ pub const TLS_COST_BYTES: u64 = 4096;
 /// home, and its name. 540 were measured with a short name.
 pub const CHANNEL_COST_BYTES: u64 = 768;
 
-/// What an operator chooses at the start; the same for every connection.
+/// The most milliseconds for a timeout of [`Limits`], eleven days: times are compared by the half of a 32-bit range of
+/// milliseconds, so what lies more than 24 days ahead has passed.
+pub const TIMEOUT_MS_CEILING: u32 = 1_000_000_000;
+
+/// What an operator chooses at the start; the same for every connection. A timeout is at most [`TIMEOUT_MS_CEILING`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes a message may have, summed over its fragments. At most [`MESSAGE_BYTES_CEILING`].

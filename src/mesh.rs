@@ -36,10 +36,10 @@ pub struct Mesh<W> {
     /// Clients of all shards, those at the door not counted.
     connections: AtomicUsize,
     connections_max: AtomicUsize,
+    /// Connections by address, if those of one are limited.
+    addresses: Addresses,
     /// What may be held and is.
     memory: Budget,
-    /// The same by address, if that is limited.
-    addresses: Addresses,
     /// Bytes in a mailbox from which on nobody reads sockets.
     mailbox_bytes_mark: usize,
     answers: Answers,

@@ -176,7 +176,8 @@ counters! {
     publications_homeless;
     /// Gauge: bytes that peers make us hold: logs, clients' own bytes, messages and requests not yet whole.
     bytes_retained;
-    /// Gauge: bytes of them in logs: frames that subscribers have not been written yet, kept once for all of them.
+    /// Gauge: bytes of them in logs: frames that subscribers have not been written yet, kept once for all of them, and whose
+    /// they are, where that is noted for who passes over its own.
     log_bytes;
     /// Gauge: bytes of them held for single clients: their own outboxes, messages and requests that are not whole.
     client_bytes;

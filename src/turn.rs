@@ -1,8 +1,8 @@
-//! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`. (The file is long
-//! because what a turn needs of the world stands before what it does with it.)
+//! One turn of the loop: `wait, accept, read, collect_mail, expire, relieve, seal, post, flush, reap`.
 //!
-//! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. What is done in a
-//! turn is done at one time, that of the wait's end; the clock is read besides only to know how long things took. Bytes leave only in *flush*; clients die only in *reap*.
+//! Generic over [`Sockets`], so that the simulation runs the very code that the server runs. What is done in a turn is
+//! done at one time, that of the wait's end; the clock is read besides only to know how long things took. Bytes leave
+//! only in *flush*; clients die only in *reap*.
 //!
 //! Sockets are edge-triggered: an event only lists what is to be done, and what is listed stays so until the socket
 //! has said that it is drained or full.
@@ -10,128 +10,21 @@
 mod forwarded;
 mod identity;
 mod peers;
+mod sockets;
 
-use crate::config::Config;
+pub(crate) use identity::ForPeople;
+pub use sockets::{Read, Ready, Sockets};
+
 use crate::hub::ClientKey;
 use crate::limits;
 use crate::mesh::{Address, Mesh, Post, Wake};
 use crate::protocol::Time;
 use crate::shard::mail::{Answer, Order};
-use crate::shard::{Carried, Full, Shard, Slices};
+use crate::shard::{Full, Shard, Slices};
 use peers::Peers;
-use std::io::{self, ErrorKind, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
-
-/// What a turn needs of the world.
-pub trait Sockets {
-    /// Sleeps until something happens, but no longer than `timeout_ms`; without one, as long as it takes. What has
-    /// happened is appended to `ready`.
-    ///
-    /// # Errors
-    /// If events can no longer be had: the shard cannot go on.
-    fn wait(&mut self, timeout_ms: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()>;
-
-    /// The time, in microseconds since a start that all shards share.
-    fn micros(&mut self) -> u64;
-
-    /// The time on the wall, in milliseconds since 1970 (Unix time). It is asked for once a turn, if tokens are used.
-    fn unix_ms(&mut self) -> u64;
-
-    /// How many listeners there are.
-    fn listeners(&self) -> usize;
-
-    /// Takes a connection from a listener's queue; from now on `key` means it. The peer's address; none if the peer is a
-    /// proxy that is trusted, and so says itself for whom it speaks.
-    ///
-    /// # Errors
-    /// `WouldBlock` if the queue is empty; else what the system says of one connection or of its resources.
-    fn accept(&mut self, listener: usize, key: ClientKey) -> io::Result<Option<IpAddr>>;
-
-    /// Where a client's socket is connected to, if that has an address.
-    fn address(&mut self, client: ClientKey) -> Option<SocketAddr>;
-
-    /// Whether the word of who is at this address is taken for where a client comes from.
-    fn is_trusted(&self, proxy: IpAddr) -> bool;
-
-    /// Whether a listener's queue is another process's too, which takes what we leave in it.
-    fn is_shared(&self, listener: usize) -> bool;
-
-    /// Has nobody new find the listeners whose queues are nobody else's, as far as that is possible before they are closed.
-    fn hide_listeners(&mut self);
-
-    /// Stops listening.
-    fn close_listeners(&mut self);
-
-    /// Reads what has come, as much as fits.
-    ///
-    /// # Errors
-    /// `WouldBlock` if nothing has come.
-    fn read(&mut self, client: ClientKey, into: &mut [u8]) -> io::Result<Read>;
-
-    /// Writes as much as there is room for; how much was taken. Less than all of it means that [`Ready`] will say when
-    /// there is room again.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is no room.
-    fn write(&mut self, client: ClientKey, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-
-    /// Tells the peer that nothing more will come.
-    fn shutdown_write(&mut self, client: ClientKey);
-
-    /// What is held for a client between the shard and its socket.
-    fn carried(&mut self, client: ClientKey) -> Carried;
-
-    /// Closes a client's socket; its key means nothing from now on.
-    fn close(&mut self, client: ClientKey);
-
-    /// Other limits hold from now on, if they are any of its business.
-    fn reconfigure(&mut self, _config: &Config) {}
-}
-
-/// What a read has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// The peer's end: nothing will come any more.
-    End,
-    /// Something came.
-    Bytes {
-        /// How much of it is for the client's connection; 0 if the transport has kept all of it to itself.
-        bytes: usize,
-        /// What it counts for among the bytes that a turn reads, over all clients.
-        cost_bytes: usize,
-        /// There may be more, of which no event will tell. If not, nothing is left but perhaps an end, of which the
-        /// latest event has told.
-        more: bool,
-    },
-    /// The peer, which is trusted, says for whom it speaks; more may come.
-    Announced {
-        /// For whom; none if for itself.
-        source: Option<SocketAddr>,
-        /// How much came with that for the client's connection.
-        bytes: usize,
-        /// What it counts for among the bytes that a turn reads, over all clients.
-        cost_bytes: usize,
-    },
-}
-
-/// Something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// A listener's queue has got a connection.
-    Listener(usize),
-    /// A client's socket has changed.
-    Client {
-        /// Whose.
-        key: ClientKey,
-        /// There is something to be read.
-        readable: bool,
-        /// There is room again.
-        writable: bool,
-        /// Its end, or an error, is among what is to be read.
-        ending: bool,
-    },
-}
 
 /// Whether the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -388,29 +281,31 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
             if room == 0 {
                 continue;
             }
-            match self.sockets.read(key, &mut self.scratch[..room]) {
-                Ok(Read::End) => self.shard.receive_eof(key, self.now),
-                Ok(Read::Bytes { bytes, cost_bytes, more }) => {
-                    let bytes = &mut self.scratch[..bytes];
-                    let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
-                    budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
-                    budget_bytes = budget_bytes.saturating_sub(self.identify());
-                }
+            let (bytes, cost_bytes, more) = match self.sockets.read(key, &mut self.scratch[..room]) {
+                Ok(Read::Bytes { bytes, cost_bytes, more }) => (bytes, cost_bytes, more),
                 Ok(Read::Announced { source, bytes, cost_bytes }) => {
                     if let Some(source) = source {
                         self.announced(key, source);
                     }
-                    let bytes = &mut self.scratch[..bytes];
-                    let came_to = self.shard.receive(key, bytes, true, budget_bytes, self.now);
-                    budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
-                    budget_bytes = budget_bytes.saturating_sub(self.identify());
+                    (bytes, cost_bytes, true)
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => self.shard.drained(key),
-                    ErrorKind::Interrupted => self.shard.list_readable(key, false),
-                    _ => self.shard.lose(key, self.now),
-                },
-            }
+                Ok(Read::End) => {
+                    self.shard.receive_eof(key, self.now);
+                    continue;
+                }
+                Err(error) => {
+                    match error.kind() {
+                        ErrorKind::WouldBlock => self.shard.drained(key),
+                        ErrorKind::Interrupted => self.shard.list_readable(key, false),
+                        _ => self.shard.lose(key, self.now),
+                    }
+                    continue;
+                }
+            };
+            let bytes = &mut self.scratch[..bytes];
+            let came_to = self.shard.receive(key, bytes, more, budget_bytes, self.now);
+            budget_bytes = budget_bytes.saturating_sub(cost_bytes.max(came_to));
+            budget_bytes = budget_bytes.saturating_sub(self.identify());
         }
     }
 
@@ -459,6 +354,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
         self.mesh.note_held(self.shard.id(), self.shard.held());
         if !self.mesh.has_memory() {
             self.shard.spare_nothing();
+            self.mesh.note_held(self.shard.id(), self.shard.held());
         }
         if let Some(excess_bytes) = self.mesh.excess(self.shard.id()) {
             let sockets = &mut self.sockets;

@@ -2,7 +2,7 @@
 //! plane.
 
 use crate::config::{Config, TrustedProxies};
-use crate::hub::{ClientKey, Origin, ShardId};
+use crate::hub::{ClientId, ClientKey, ShardId};
 use crate::limits;
 use crate::mesh::{Mesh, Wake};
 use crate::metrics::Counters;
@@ -13,7 +13,7 @@ use crate::net::tls::{Buffers, Handshake, Tls};
 use crate::net::transport::Transport;
 use crate::protocol::Time;
 use crate::shard::{Carried, Shard};
-use crate::turn::{EventLoop, Progress, Read, Ready, Sockets};
+use crate::turn::{EventLoop, ForPeople, Progress, Read, Ready, Sockets};
 use mio::{Events, Poll, Token, Waker};
 use rustls::ServerConfig;
 use std::io::{self, ErrorKind, IoSlice};
@@ -166,7 +166,7 @@ impl Worker {
         let counters = &self.counters;
         let others = counters.tls_bytes_held.get() - held_before as u64;
         counters.tls_bytes_held.set(others + held_bytes as u64);
-        let name = Origin { shard: self.id, client };
+        let name = ClientId { shard: self.id, client };
         if let Some(error) = failure {
             tracing::debug!(client = %name, %error, "TLS failed");
         }
@@ -289,9 +289,9 @@ impl Sockets for Worker {
             Transport::new(stream, tls.as_ref(), self.now.0)?
         };
         transport.register(self.poll.registry(), client_token(key))?;
-        let name = Origin { shard: self.id, client: key };
+        let name = ClientId { shard: self.id, client: key };
         if let Some(peer) = peer {
-            tracing::debug!(client = %name, %peer, "accepted");
+            tracing::debug!(client = %name, peer = %ForPeople(peer), "accepted");
         } else {
             tracing::debug!(client = %name, peer = "unix", "accepted");
         }
@@ -389,7 +389,7 @@ impl Sockets for Worker {
         let Some(slot) = self.transports.get_mut(client.index as usize) else { return };
         if let Some(reason) = slot.take().and_then(|transport| transport.missing_header()) {
             self.counters.proxy_headers_refused.add(1);
-            let name = Origin { shard: self.id, client };
+            let name = ClientId { shard: self.id, client };
             tracing::debug!(client = %name, reason, "no PROXY header that is believed");
         }
     }
@@ -397,5 +397,35 @@ impl Sockets for Worker {
     fn reconfigure(&mut self, config: &Config) {
         self.common.handshake_timeout_ms = config.limits.handshake_timeout_ms;
         self.common.trusted_proxies = Arc::new(config.trusted_proxies.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::listener::{Listening, listen};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn nobody_new_finds_a_listener_that_is_hidden_and_who_was_there_before_is_accepted() {
+        let path = std::env::temp_dir().join(format!("fanwire-hidden-{}.sock", std::process::id()));
+        let config = Config { listen: vec![path.clone().into()], workers: 1, ..Config::default() };
+        let sockets = listen(&config).expect("a directory").remove(0);
+        let listener = |Listening { socket, is_shared, .. }| Listener { socket, tls: None, is_shared };
+        let common = Common {
+            started: Instant::now(),
+            handshake_timeout_ms: 0,
+            is_among_many: false,
+            proxy_protocol: false,
+            trusted_proxies: Arc::default(),
+            unix_send_buffer_bytes: None,
+        };
+        let listeners = sockets.into_iter().map(listener).collect();
+        let (mut worker, _waker) =
+            Worker::new(ShardId(0), listeners, Arc::default(), common).expect("another poll");
+        let _early = UnixStream::connect(&path).expect("it listens");
+        worker.hide_listeners();
+        assert!(!path.exists());
+        worker.accept(0, ClientKey { index: 0, generation: 0 }).expect("it has waited");
     }
 }

@@ -209,6 +209,17 @@ fn every_test_that_the_readme_names_is_there() {
     assert_eq!(missing_tests("nothing at all", text), ["any test"]);
 }
 
+#[test]
+fn the_readme_counts_the_tests_of_each_rfc() {
+    let readme = read(&top().join("README.md"));
+    for rfc in ["6455", "7692"] {
+        let files = rust_files(&[&*format!("tests/rfc{rfc}")]);
+        let count: usize = files.iter().map(|file| code(&file.text).matches("#[test]").count()).sum();
+        let row = format!("\n| RFC {rfc}, rule by rule | {count} tests, ");
+        assert!(count > 50 && readme.contains(&row), "{row}");
+    }
+}
+
 // ---- The rules --------------------------------------------------------------------------------------------------
 
 fn impure_paths(text: &str) -> Vec<String> {

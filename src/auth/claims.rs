@@ -3,7 +3,9 @@
 use super::pattern::Patterns;
 use super::{Keys, Refusal};
 use crate::limits;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use std::fmt;
 use std::sync::Arc;
 
 /// Who bears a token, until when, and what that may.
@@ -65,6 +67,34 @@ impl Keys {
             Some(_) => is_ours("aud", &self.audiences),
         };
         if is_for_us { Ok(()) } else { Err(Refusal::Audience) }
+    }
+}
+
+/// A token's claims, of which none stands twice (§4: "Claim Names within a JWT Claims Set MUST be unique"). A second one may be
+/// what a user put into a name of his, which an issuer wrote into its JSON as it was.
+pub(super) struct ClaimsSet(pub(super) Map<String, Value>);
+
+impl<'de> Deserialize<'de> for ClaimsSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = ClaimsSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<ClaimsSet, A::Error> {
+                let mut claims = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if claims.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a name stands twice"));
+                    }
+                }
+                Ok(ClaimsSet(claims))
+            }
+        }
+        deserializer.deserialize_map(Names)
     }
 }
 

@@ -2,18 +2,18 @@
 //!
 //! What cannot be used is found when it is read, and not at the first token.
 
-use crate::config::{AuthConfig, ConfigError};
+use crate::config::{AuthConfig, ConfigError, read_again, read_bounded};
 use crate::limits;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, Validation};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{SubjectPublicKeyInfoDer, alg_id};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
@@ -102,6 +102,9 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Bytes of an uncompressed point of P-256 (SEC 1 §2.3.3): 4, x, y.
 const P256_POINT_BYTES: usize = 65;
 
+/// Bytes before the algorithm's name in a public key of P-256 (RFC 5480 §2): the heads of two sequences.
+const SPKI_HEADER_BYTES: usize = 4;
+
 /// Bytes of a public key of Ed25519 (RFC 8032 §5.1.5).
 const ED25519_BYTES: usize = 32;
 
@@ -140,12 +143,23 @@ impl Keys {
         path: &Path,
         add: impl FnOnce(&mut Keys, &[u8]) -> Result<(), KeyProblem>,
     ) -> Result<(), ConfigError> {
-        let bytes = read_bounded(option, path)?;
+        let bytes = read_again(option, path, limits::KEY_FILE_BYTES_MAX)?;
         self.files.push((option, Sha1::digest(&bytes).into()));
         add(self, &bytes).map_err(|problem| problem.of_file(option, path))?;
         if self.trusted.len() > limits::TOKEN_KEYS_MAX {
             let fix = format!("give at most {} keys altogether", limits::TOKEN_KEYS_MAX);
             return Err(ConfigError::new(option, format!("{} brings too many keys", path.display()), fix));
+        }
+        // One more of these would never be tried.
+        let max = limits::VERIFICATIONS_PER_TOKEN_MAX;
+        let is_full = |algorithm: &Algorithm| {
+            self.trusted.iter().filter(|key| key.algorithm == *algorithm && key.kid.is_none()).count() > max
+        };
+        if let Some(algorithm) = self.algorithms().into_iter().find(is_full) {
+            let problem =
+                format!("{} brings more than {max} keys for {algorithm} without a kid", path.display());
+            let fix = "give fewer, or a JWK set in which each has a kid";
+            return Err(ConfigError::new(option, problem, fix));
         }
         Ok(())
     }
@@ -277,18 +291,19 @@ impl Keys {
         self.ignored
     }
 
-    /// The keys that a token with this header may be signed by: those of its algorithm, and if it names a key, those of that
-    /// name and those that have none; at most [`limits::VERIFICATIONS_PER_TOKEN_MAX`].
+    /// The keys that a token with this header may be signed by, those of its algorithm. If it names a key: those of that
+    /// name, then those that have none; else those that have none, then all others. At most
+    /// [`limits::VERIFICATIONS_PER_TOKEN_MAX`].
     pub(super) fn candidates<'k>(
         &'k self,
         algorithm: jsonwebtoken::Algorithm,
         kid: Option<&'k str>,
     ) -> impl Iterator<Item = &'k Key> {
-        let may_be = move |key: &&Key| {
-            key.algorithm.of_library() == algorithm
-                && (kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
-        };
-        self.trusted.iter().filter(may_be).take(limits::VERIFICATIONS_PER_TOKEN_MAX)
+        let of_algorithm =
+            move || self.trusted.iter().filter(move |key| key.algorithm.of_library() == algorithm);
+        let meant = of_algorithm().filter(move |key| key.kid.as_deref() == kid);
+        let others = of_algorithm().filter(move |key| key.kid.is_some() == kid.is_none());
+        meant.chain(others).take(limits::VERIFICATIONS_PER_TOKEN_MAX)
     }
 }
 
@@ -349,26 +364,9 @@ const _: () = assert!(limits::HMAC_SECRET_BYTES_MIN == 32, "two sentences say so
 /// # Errors
 /// If the file cannot be read, or what is in it is no secret.
 pub fn secret_in(option: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let bytes = read_bounded(option, path)?;
+    let bytes = read_bounded(option, path, limits::KEY_FILE_BYTES_MAX)?;
     let secret = secret_of(&bytes).map_err(|problem| problem.of_file(option, path))?;
     Ok(secret.to_vec())
-}
-
-/// Reads a file, but no more of it than a key may have.
-fn read_bounded(option: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let max = limits::KEY_FILE_BYTES_MAX;
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(max + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(len) if len as u64 <= max => Ok(bytes),
-        Ok(_) => {
-            Err(KeyProblem::new("is too long for a key", "give a file with keys alone").of_file(option, path))
-        }
-        Err(error) => {
-            let problem = format!("{} cannot be read ({error})", path.display());
-            Err(ConfigError::new(option, problem, "give a file that this user can read"))
-        }
-    }
 }
 
 /// The key of one PEM block with a public key.
@@ -387,7 +385,7 @@ fn public_key(pem: &[u8]) -> Result<Key, KeyProblem> {
         return if is_ed25519 { Ok(Key::new(Algorithm::EdDsa, None, key)) } else { Err(NO_PEM) };
     }
     match DecodingKey::from_ec_pem(pem) {
-        Ok(key) if is_p256_point(&key) => Ok(Key::new(Algorithm::Es256, None, key)),
+        Ok(key) if is_on_p256(pem) && is_p256_point(&key) => Ok(Key::new(Algorithm::Es256, None, key)),
         Ok(_) => Err(KeyProblem::new("is a key on another curve than P-256", PEM_FIX)),
         Err(_) => Err(NO_PEM),
     }
@@ -404,6 +402,24 @@ fn has_good_length(modulus: &str) -> bool {
         let significant = bytes.iter().skip_while(|byte| **byte == 0).count();
         let first = bytes.iter().find(|byte| **byte != 0).map_or(0, |byte| byte.leading_zeros() as usize);
         RSA_BITS.contains(&(8 * significant - first))
+    })
+}
+
+/// Whether a public key of elliptic curves says that it is on P-256 (RFC 5480 §2.1.1.1): points of other curves may be as
+/// long.
+fn is_on_p256(pem: &[u8]) -> bool {
+    SubjectPublicKeyInfoDer::from_pem_slice(pem).is_ok_and(|info| {
+        let algorithm = info.get(SPKI_HEADER_BYTES..);
+        algorithm.is_some_and(|algorithm| algorithm.starts_with(&alg_id::ECDSA_P256))
+    })
+}
+
+/// Whether an exponent in base64url is one (RFC 8017 §3.1): odd, at least 3, and not longer than the library takes.
+fn is_exponent(exponent: &str) -> bool {
+    BASE64URL.decode(exponent).is_ok_and(|bytes| {
+        let exponent =
+            bytes.iter().try_fold(0_u32, |sum, byte| Some(sum.checked_mul(256)? + u32::from(*byte)));
+        exponent.is_some_and(|exponent| exponent >= 3 && exponent % 2 == 1)
     })
 }
 
@@ -437,6 +453,7 @@ fn usable(jwk: &Jwk) -> Option<Result<Key, KeyProblem>> {
     );
     let Ok(key) = DecodingKey::from_jwk(jwk) else { return Some(Err(unreadable)) };
     let problem = match &jwk.algorithm {
+        AlgorithmParameters::RSA(rsa) if !is_exponent(&rsa.e) => Some(unreadable),
         AlgorithmParameters::RSA(rsa) if !has_good_length(&rsa.n) => Some(RSA_LENGTH),
         AlgorithmParameters::EllipticCurve(_) if !is_p256_point(&key) => Some(unreadable),
         AlgorithmParameters::OctetKeyPair(_) | AlgorithmParameters::OctetKey(_) => {

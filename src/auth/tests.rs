@@ -234,6 +234,31 @@ fn a_token_is_checked_against_four_keys_at_most() {
 }
 
 #[test]
+fn a_key_that_is_named_is_tried_before_those_without_a_name() {
+    let unnamed: Vec<_> = (0..4).map(|_| pair(&PKCS_ED25519, Alg::EdDSA)).collect();
+    let mut keys = public(&unnamed.iter().collect::<Vec<_>>());
+    keys.add_jwks(json!({"keys": [ED25519.jwk("new")]}).to_string().as_bytes()).expect("a set of one");
+    let header = Header { kid: Some("new".into()), ..Header::new(Alg::EdDSA) };
+    let verdict = |pair: &Pair| keys.verify(&sign(&header, &good_claims(), &pair.signing()), NOW);
+    assert!(verdict(&ED25519).is_ok());
+    assert!(verdict(&unnamed[2]).is_ok(), "and those after it, as many as four are in all");
+}
+
+#[test]
+fn a_key_without_a_name_is_tried_before_those_with_one_if_the_token_names_none() {
+    let named: Vec<_> = (0..4).map(|_| pair(&PKCS_ED25519, Alg::EdDSA)).collect();
+    let mut set: Vec<_> = named.iter().zip(["a", "b", "c", "d"]).map(|(pair, kid)| pair.jwk(kid)).collect();
+    set.push(ED25519.jwk("e"));
+    set[4].as_object_mut().expect("a key").remove("kid");
+    let mut keys = Keys::default();
+    keys.add_jwks(json!({"keys": set}).to_string().as_bytes()).expect("a set of five");
+    let verdict =
+        |pair: &Pair| keys.verify(&sign(&Header::new(Alg::EdDSA), &good_claims(), &pair.signing()), NOW);
+    assert!(verdict(&ED25519).is_ok());
+    assert!(verdict(&named[2]).is_ok(), "and those after it, as many as four are in all");
+}
+
+#[test]
 fn rfc7515_4_1_11_what_is_critical_is_not_understood() {
     let token = raw(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, good_claims().to_string().as_bytes());
     assert_eq!(secret().verify(&token, NOW), Err(Refusal::Critical));
@@ -350,8 +375,18 @@ fn subscribe_and_publish_are_a_pattern_or_a_list_of_them() {
 
 #[test]
 fn rfc7519_4_a_claim_that_stands_twice_is_refused() {
-    let claims = format!(r#"{{"sub":"ann","exp":{},"exp":{}}}"#, NOW - 1, NOW + 60);
-    assert_eq!(secret().verify(&raw(r#"{"alg":"HS256"}"#, claims.as_bytes()), NOW), Err(Refusal::ClaimsForm));
+    let exp = format!(r#""exp":{}"#, NOW + 60);
+    let all = [r#""sub":"ann""#, &exp, r#""subscribe":"a""#, r#""publish":"a""#, r#""anything":1"#];
+    let verdict = |claims: &[&str]| {
+        let claims = format!("{{{}}}", claims.join(","));
+        secret().verify(&raw(r#"{"alg":"HS256"}"#, claims.as_bytes()), NOW).map(|_| ())
+    };
+    assert_eq!(verdict(&all), Ok(()));
+    for twice in all {
+        assert_eq!(verdict(&[&all[..], &[twice]].concat()), Err(Refusal::ClaimsForm), "{twice}");
+    }
+    // One name, in two spellings.
+    assert_eq!(verdict(&[&all[..], &[r#""p\u0075blish":"*""#]].concat()), Err(Refusal::ClaimsForm));
 }
 
 // ---- Form -------------------------------------------------------------------------------------------------------
@@ -531,6 +566,12 @@ fn what_is_no_public_key_of_a_kind_in_use_is_refused_with_the_fix() {
         assert_says(pem_problem(&pkcs1), "private key");
     }
     assert_says(pem_problem(&P384.public_pem()), "another curve");
+    // openssl ecparam -name secp256k1 -genkey -noout | openssl ec -pubout
+    let secp256k1 = "-----BEGIN PUBLIC KEY-----\n\
+        MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEqBKxewK8VsZmNwFHsmGVuCVRJkzEJLNU\n\
+        DLxK3tvrbAiYTXAbjT4k8GvjNF/emHmw819XuLO2uhXFLqC3ESfIQQ==\n\
+        -----END PUBLIC KEY-----\n";
+    assert_says(pem_problem(secp256k1), "another curve");
     assert_says(pem_problem(&RSA.public_pem().replace("PUBLIC KEY", "CERTIFICATE")), "something else");
     for nothing in ["", "secret", "-----BEGIN ", "-----BEGIN PUBLIC KEY", "-----BEGIN PUBLIC KEY-----\nAAAA"]
     {
@@ -548,6 +589,26 @@ fn rfc7518_3_3_an_rsa_key_has_2048_bits_or_more() {
     };
     assert_eq!((rsa(256), rsa(1024)), (Ok(1), Ok(1)));
     assert!(rsa(255).is_err_and(|error| error.contains("2048")) && rsa(1025).is_err());
+}
+
+#[test]
+fn rfc8017_3_1_an_exponent_is_odd_and_three_or_more() {
+    // 65,537 stands last in the file, and here is one less.
+    let pem = RSA.public_pem();
+    assert_eq!(pem_problem(&pem), None);
+    let (head, tail) = pem.rsplit_once("AQAB").expect("the exponent that all keys have");
+    assert_says(pem_problem(&format!("{head}AQAA{tail}")), "no public key");
+    let rsa = |exponent: &[u8]| {
+        let mut jwk = RSA.jwk("a");
+        jwk["e"] = json!(BASE64URL.encode(exponent));
+        set(&[jwk]).map(|keys| keys.len())
+    };
+    for good in [&[3][..], &[1, 0, 1], &[0, 1, 0, 1]] {
+        assert_eq!(rsa(good), Ok(1), "{good:?}");
+    }
+    for wrong in [&[][..], &[0], &[1], &[2], &[1, 0, 0]] {
+        assert!(rsa(wrong).is_err_and(|error| error.contains("cannot be read")), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -625,6 +686,7 @@ fn files_are_read_and_what_is_wrong_names_the_option_and_the_file() {
     assert!(!said.contains("xxxx") && !said.contains("120, 120"), "{said}");
 
     let missing = Some(directory.join("missing"));
+    let too_many: String = (0..5).map(|_| pair(&PKCS_ED25519, Alg::EdDSA).public_pem()).collect();
     let empty = file("empty", "");
     for (config, option, words) in [
         (AuthConfig { secret: missing.clone(), ..config.clone() }, "--jwt-secret-file", "cannot be read"),
@@ -639,6 +701,11 @@ fn files_are_read_and_what_is_wrong_names_the_option_and_the_file() {
             "empty has no",
         ),
         (AuthConfig { jwks: Some(empty), ..config.clone() }, "--jwt-jwks", "empty is no JWK set"),
+        (
+            AuthConfig { public_keys: vec![file("five", &too_many)], ..config.clone() },
+            "--jwt-public-key",
+            "five brings more than 4 keys for EdDSA without a kid",
+        ),
     ] {
         let error = Keys::read(&config).expect_err("it cannot be used");
         assert!(error.option == option && error.to_string().contains(words), "{error}");

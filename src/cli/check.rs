@@ -1,12 +1,11 @@
 //! `fanwire check`: reads all that `fanwire serve` would read, and says what comes of it, as a file that can be used.
 
-use super::EXIT_USAGE;
-use super::serve;
 use super::sources::Sources;
+use super::{EXIT_USAGE, output, serve, variables};
 use fanwire::config::{Setting, Source};
 use fanwire::server::Server;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
 
@@ -18,15 +17,13 @@ pub(crate) fn run(sources: &Sources) -> ExitCode {
     // Warnings and errors are those of `serve`, without what only a log needs.
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(LevelFilter::WARN);
     log.with_target(false).without_time().with_ansi(false).init();
+    variables::warn_of_misspelt();
     let described = serve::describe(sources).and_then(|described| {
-        Server::check(&described.config)?;
+        Server::check(described.clone())?;
         Ok(described)
     });
     match described {
-        Ok(described) => {
-            let printed = io::stdout().write_all(toml(&described.settings).as_bytes());
-            if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(described) => output::print(toml(&described.settings), ExitCode::SUCCESS),
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::from(EXIT_USAGE)

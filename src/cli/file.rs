@@ -8,13 +8,12 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 use fanwire::config::{
-    Access, ChannelPattern, ChannelSettings, ConfigError, PayloadPolicy, SlowConsumerPolicy,
+    Access, ChannelPattern, ChannelSettings, ConfigError, PayloadPolicy, SlowConsumerPolicy, read_again,
 };
 use fanwire::hub::ChannelName;
 use std::any::TypeId;
 use std::error::Error;
 use std::fmt::Write;
-use std::fs;
 use std::path::{Path, PathBuf};
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -72,22 +71,9 @@ impl File {
     /// # Errors
     /// If it cannot be read, is not TOML, or says what none of the options takes: the first such line.
     pub(crate) fn read(path: &Path, schema: &Command) -> Result<File, ConfigError> {
-        let wrong = |problem: String, fix: &str| {
-            ConfigError::new(OPTION, format!("{} {problem}", path.display()), fix)
-        };
-        let unreadable = |error: std::io::Error| {
-            wrong(format!("cannot be read ({error})"), "give a TOML file that the server's user may read")
-        };
-        let metadata = fs::metadata(path).map_err(unreadable)?;
-        // What a pipe has said once it does not say again: the second reading would find nothing, and take that for what is
-        // wanted.
-        if !metadata.is_file() {
-            return Err(wrong("is no file".to_owned(), "give a file: it is read more than once"));
-        }
-        if metadata.len() > BYTES_MAX {
-            return Err(wrong(format!("has {} bytes", metadata.len()), "give a TOML file of at most 1 MiB"));
-        }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let text = String::from_utf8(read_again(OPTION, path, BYTES_MAX)?).map_err(|_| {
+            ConfigError::new(OPTION, format!("{} is not UTF-8", path.display()), "give a TOML file")
+        })?;
         File::parse(path, &text, schema)
     }
 
@@ -114,9 +100,11 @@ impl File {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// The same error, with the place of the section that cannot be used.
+    /// The same error, with the place where the section says what is said already. That can only be its slow consumers, of
+    /// which an option speaks too.
     pub(crate) fn blame(&self, section: &Section, error: ConfigError) -> ConfigError {
-        let line = section.entries.first().map_or(0, |entry| entry.line);
+        let said = section.entries.iter().find(|entry| entry.key == "slow-consumer");
+        let line = said.map_or(0, |entry| entry.line);
         ConfigError { problem: format!("{}:{line}: {}", self.path.display(), error.problem), ..error }
     }
 }

@@ -26,6 +26,7 @@ mod sources;
 mod subscribe;
 mod token;
 mod top;
+mod variables;
 
 use bench::BenchArguments;
 use chat::ChatArguments;
@@ -36,6 +37,7 @@ use publish::PublishArguments;
 use serve::ServeArguments;
 use sources::Sources;
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use subscribe::SubscribeArguments;
 use token::TokenArguments;
@@ -108,8 +110,9 @@ pub(crate) fn command() -> clap::Command {
 
 /// Runs the program. Exit codes: 0 done, 1 failed, 2 an option cannot be used as given.
 pub(crate) fn run() -> ExitCode {
-    let sources = Sources::new(env::args_os().collect());
-    let matches = command().get_matches();
+    let words: Vec<OsString> = env::args_os().collect();
+    let matches = variables::matches(&words);
+    let sources = Sources::new(words);
     let Program { command, serve } =
         Program::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut self::command()).exit());
     match command {

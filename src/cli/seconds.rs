@@ -1,17 +1,17 @@
 //! Durations on the command line: seconds, fractions allowed.
 
-/// The longest: the server compares times by the half of a 32-bit range of milliseconds.
-const SECONDS_MAX: f64 = 1_000_000.0;
+use fanwire::limits::TIMEOUT_MS_CEILING;
 
 /// Milliseconds of what the user wrote in seconds. What is not 0 is at least 1 ms.
 ///
 /// # Errors
 /// If it is not a number, or is negative, or longer than eleven days.
 pub(crate) fn parse(seconds: &str) -> Result<u32, String> {
+    let seconds_max = f64::from(TIMEOUT_MS_CEILING) / 1000.0;
     match seconds.parse::<f64>() {
         #[expect(clippy::cast_sign_loss, reason = "checked by the guard")]
-        Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => Ok((seconds * 1000.0).ceil() as u32),
-        Ok(_) => Err(format!("give 0 to {SECONDS_MAX} seconds")),
+        Ok(seconds) if (0.0..=seconds_max).contains(&seconds) => Ok((seconds * 1000.0).ceil() as u32),
+        Ok(_) => Err(format!("give 0 to {seconds_max} seconds")),
         Err(_) => Err("give seconds, as 30 or 0.5".to_owned()),
     }
 }

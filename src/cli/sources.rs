@@ -3,6 +3,7 @@
 
 use super::file::{Entry, File};
 use super::serve::ServeArguments;
+use super::{secret, variables};
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -68,7 +69,7 @@ impl Sources {
     pub(crate) fn read(&self) -> Result<Given, ConfigError> {
         let program = super::command();
         let schema = ServeArguments::augment_args(Command::new("fanwire")).mut_args(switch);
-        let file = match self.file(&program) {
+        let file = match self.file(&program)? {
             Some(path) => Some(File::read(&path, &schema)?),
             None => None,
         };
@@ -91,13 +92,13 @@ impl Sources {
     }
 
     /// The file that is named.
-    fn file(&self, program: &Command) -> Option<PathBuf> {
-        let matches = self.matches(program).ok()?;
-        active(&matches).get_one::<PathBuf>("config").cloned()
+    fn file(&self, program: &Command) -> Result<Option<PathBuf>, ConfigError> {
+        let matches = self.matches(program)?;
+        Ok(active(&matches).get_one::<PathBuf>("config").cloned())
     }
 
     fn matches(&self, program: &Command) -> Result<ArgMatches, ConfigError> {
-        program.clone().try_get_matches_from(&self.words).map_err(|error| unusable(&error))
+        variables::try_matches(program, &self.words).map_err(|error| unusable(&error))
     }
 }
 
@@ -196,15 +197,15 @@ fn files<'m>(arg: &Arg, matches: &'m ArgMatches) -> impl Iterator<Item = PathBuf
     values.into_iter().flatten().map(|value| Path::new(value).to_owned())
 }
 
-/// The same error, with the place where the option that it blames was said.
+/// The same error, with the place where the option that it blames was said, or with the variable that it is really about.
 pub(crate) fn locate(settings: &[Setting], error: ConfigError) -> ConfigError {
-    let blamed = settings.iter().find(|setting| {
-        setting.channel.is_none() && error.option.strip_prefix("--") == Some(setting.option.as_str())
-    });
-    match blamed.map(|setting| &setting.source) {
-        Some(source @ (Source::File(..) | Source::Environment(_))) => {
-            ConfigError { problem: format!("({source}) {}", error.problem), ..error }
-        }
-        _ => error,
+    let is_no_file = |setting: &Setting| {
+        let is_blamed = error.option.strip_prefix("--") == Some(setting.option.as_str());
+        is_blamed && setting.value.is_none()
+    };
+    // The token is that of the variable, which is no setting.
+    if error.option == secret::ADMIN_OPTION && settings.iter().any(is_no_file) {
+        return ConfigError { option: secret::ADMIN_VARIABLE, ..error };
     }
+    error.located(settings)
 }

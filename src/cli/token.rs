@@ -1,6 +1,6 @@
 //! `fanwire token`: makes a token for trying, signed with a secret (HS256). An issuer of your own makes the real ones.
 
-use super::EXIT_USAGE;
+use super::{EXIT_USAGE, output};
 use clap::Args;
 use fanwire::auth::secret_in;
 use fanwire::config::ChannelPattern;
@@ -42,15 +42,12 @@ pub(crate) struct TokenArguments {
 const NOTES: &str = "\
 It is signed by HS256, and goes to stdout alone. Whoever has the secret can make any token.
 
-Exit codes: 0 made; 2 an argument or the secret cannot be used as given.";
+Exit codes: 0 made; 1 the output cannot be written; 2 an argument or the secret cannot be used as given.";
 
 /// Writes a token to stdout.
 pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
     match mint(arguments, SystemTime::now()) {
-        Ok(token) => {
-            println!("{token}");
-            ExitCode::SUCCESS
-        }
+        Ok(token) => output::print(token + "\n", ExitCode::SUCCESS),
         Err(problem) => {
             eprintln!("error: {problem}");
             ExitCode::from(EXIT_USAGE)

@@ -103,8 +103,19 @@ impl Config {
         come_of.note("--ping-interval", &limits.ping_interval_ms, &new.limits.ping_interval_ms);
         come_of.note("--idle-timeout", &limits.idle_timeout_ms, &new.limits.idle_timeout_ms);
         come_of.note("--close-timeout", &limits.close_timeout_ms, &new.limits.close_timeout_ms);
-        come_of.note("--max-messages-per-second", &rates.messages, &new.rates.messages);
-        come_of.note("--max-bytes-per-second", &rates.bytes, &new.rates.bytes);
+        for (options, running, wanted) in [
+            (["--max-messages-per-second", "--message-burst"], rates.messages, new.rates.messages),
+            (["--max-bytes-per-second", "--byte-burst"], rates.bytes, new.rates.bytes),
+        ] {
+            let [rate, burst] = options;
+            let [(running, old_burst), (wanted, new_burst)] =
+                [running, wanted].map(|rate| rate.map(|rate| (rate.per_second, rate.burst)).unzip());
+            come_of.note(rate, &running, &wanted);
+            // By default it follows its rate: that is one change.
+            if running == wanted {
+                come_of.note(burst, &old_burst, &new_burst);
+            }
+        }
         come_of.note("--max-connections", connections_max, &new.connections_max);
         come_of.note("--memory-budget", memory_bytes_max, &new.memory_bytes_max);
         come_of.note(
@@ -132,7 +143,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PassedListener, PayloadPolicy};
+    use crate::config::{PassedListener, PayloadPolicy, Rate, Rates};
 
     #[test]
     fn the_same_again_changes_nothing() {
@@ -151,6 +162,18 @@ mod tests {
         assert_eq!((config.payload, config.limits.idle_timeout_ms), (PayloadPolicy::Json, 1));
         assert_eq!(come_of.changed, ["--idle-timeout", "--payload", "[channel]"]);
         assert_eq!(come_of.needs_restart, ["--listen", "--workers"]);
+    }
+
+    #[test]
+    fn a_burst_changes_without_its_rate() {
+        let config = |per_second, burst| {
+            let messages = Some(Rate { per_second, burst });
+            Config { rates: Rates { messages, bytes: None }, ..Config::default() }
+        };
+        let changes = |wanted: Config| config(10, 10).reconfigured(wanted).1.changed;
+        assert_eq!(changes(config(10, 20)), ["--message-burst"]);
+        assert_eq!(changes(config(20, 20)), ["--max-messages-per-second"]);
+        assert_eq!(changes(Config::default()), ["--max-messages-per-second"]);
     }
 
     #[test]

@@ -26,6 +26,22 @@ impl From<Config> for Described {
     }
 }
 
+impl ConfigError {
+    /// The same error, with the place where the option that it blames was said, if that is a file or a variable.
+    #[must_use]
+    pub fn located(self, settings: &[Setting]) -> ConfigError {
+        let option = self.option.strip_prefix("--").or_else(|| self.option.strip_prefix("[channel] "));
+        let is_blamed =
+            |setting: &&Setting| setting.channel == self.channel && option == Some(setting.option.as_str());
+        match settings.iter().find(is_blamed).map(|setting| &setting.source) {
+            Some(source @ (Source::File(..) | Source::Environment(_))) => {
+                ConfigError { problem: format!("({source}) {}", self.problem), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// One option with its value. No secret stands in one: those are given as files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {

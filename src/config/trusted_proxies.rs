@@ -1,7 +1,7 @@
 //! [`TrustedProxies`]: whose word is taken for where a client comes from.
 
 use super::ConfigError;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ impl TrustedProxies {
     /// If it is neither.
     pub fn add(&mut self, network: &str) -> Result<(), ConfigError> {
         let address = || network.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
-        let parsed = network.parse().or_else(|_| address()).map_err(|_| {
+        let parsed = network.parse().map(canonical).or_else(|_| address()).map_err(|_| {
             let problem = format!("{network:?} is no network");
             ConfigError::new("--trust-proxy", problem, "give an address or a network, as 10.0.0.0/8 or ::1")
         })?;
@@ -38,6 +38,16 @@ impl TrustedProxies {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
+    }
+}
+
+/// The same network, of IPv4 if all of it is IPv4 within IPv6 (RFC 4291 §2.5.5.2).
+fn canonical(network: IpNet) -> IpNet {
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(prefix_len)) => {
+            Ipv4Net::new(address, prefix_len).map_or(network, IpNet::from)
+        }
+        _ => network,
     }
 }
 
@@ -85,6 +95,16 @@ mod tests {
     #[test]
     fn an_ipv4_address_that_is_given_within_ipv6_is_trusted_as_what_it_is() {
         assert!(contains(&trusting(&["::ffff:192.0.2.1"]), "192.0.2.1"));
+    }
+
+    #[test]
+    fn rfc4291_2_5_5_2_an_ipv4_network_that_is_given_within_ipv6_is_trusted_as_what_it_is() {
+        let trusted = trusting(&["::ffff:10.0.0.0/104", "::ffff:0:0/96"]);
+        assert_eq!(trusted.to_string(), "10.0.0.0/8, 0.0.0.0/0");
+        let trusted = trusting(&["::ffff:10.0.0.0/104"]);
+        assert!(contains(&trusted, "10.1.2.3") && contains(&trusted, "::ffff:10.1.2.3"));
+        assert!(!contains(&trusted, "11.0.0.0"));
+        assert!(contains(&trusting(&["::fffe:0:0/95"]), "::fffe:0:1"), "a wider one is of IPv6");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! With a token, who shows it; wherever it listens. Without one it listens on this machine alone, and then a page in
 //! somebody's browser is what must be kept out: one that has its name point here (DNS rebinding) says so in `Host`, and
-//! one of another origin that posts or opens a WebSocket says so in `Origin`.
+//! one of another origin that posts or opens a WebSocket says so in `Origin`. One that has an image loaded, say, gives no
+//! `Origin`, and could not read the answer; its browser says so in `Sec-Fetch-Site`, so that no answer need be made.
 
 use super::refusal::Refusal;
 use crate::config::Secret;
@@ -16,6 +17,12 @@ use subtle::ConstantTimeEq as _;
 
 /// Behind it a subprotocol is a token in base64url: a page cannot give a WebSocket any header but this.
 pub(super) const TOKEN_SUBPROTOCOL: &str = "fanwire.token.";
+
+/// Whose page has a browser ask: one of this `origin`, or another's (W3C Fetch Metadata §2.3).
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What for (§2.1): a `document` is what somebody goes to look at.
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Where a token may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +65,26 @@ impl Access {
         let is_own = |origin: &str| {
             origin.strip_prefix("http://").is_some_and(|origin| Some(origin) == named && Some(origin) == host)
         };
-        if single(headers, &ORIGIN)?.is_some_and(|origin| !is_own(origin)) {
+        let is_foreign = matches!(single(headers, &SEC_FETCH_SITE)?, Some("cross-site" | "same-site"));
+        let is_followed = single(headers, &SEC_FETCH_DEST)? == Some("document");
+        if single(headers, &ORIGIN)?.is_some_and(|origin| !is_own(origin)) || (is_foreign && !is_followed) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "pages of other origins may not use this")
-                .fix("start the server with --admin-token-file, and have them show the token"));
+                .fix("open the dashboard itself, or ask by a server of the page's origin"));
         }
         Ok(())
     }
 
-    /// Whether a request shows the token, if there is one.
+    /// Whether a request shows the token; false if there is none.
     ///
     /// # Errors
-    /// 401 if it does not.
+    /// 401 if it does not show the one that there is.
     pub(super) fn check_token(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
         place: TokenPlace,
-    ) -> Result<(), Refusal> {
-        let Some(token) = &self.token else { return Ok(()) };
+    ) -> Result<bool, Refusal> {
+        let Some(token) = &self.token else { return Ok(false) };
         let mut shown = shown(uri, headers, place).peekable();
         if shown.peek().is_none() {
             return Err(Refusal::unauthorized(
@@ -87,7 +96,7 @@ impl Access {
         // All of them: which one is wrong must not matter to who guesses.
         let is_right = |shown: Vec<u8>| bool::from(shown.ct_eq(token.expose().as_bytes()));
         if shown.map(is_right).fold(true, |all, one| all & one) {
-            return Ok(());
+            return Ok(true);
         }
         Err(Refusal::unauthorized(
             "the token is not that of the admin API",
@@ -125,6 +134,8 @@ fn percent_decoded(value: &str) -> Vec<u8> {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let escaped = (byte == b'%').then(|| value.get(at + 1..at + 3)).flatten();
+        // A sign is no digit, though it may begin a number.
+        let escaped = escaped.filter(|digits| !digits.starts_with('+'));
         let read = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         decoded.push(read.unwrap_or(byte));
         at += if read.is_some() { 3 } else { 1 };
@@ -191,6 +202,21 @@ mod tests {
         for origin in ["http://localhost:2", "https://localhost:1", "http://evil.example", "null", ""] {
             assert_eq!(source(&[("host", "localhost:1"), ("origin", origin)]), 403, "{origin}");
         }
+        for (site, dest, expected) in [
+            ("cross-site", "image", 403),
+            ("same-site", "empty", 403),
+            ("cross-site", "document", 200),
+            ("same-origin", "empty", 200),
+            ("none", "document", 200),
+        ] {
+            let fetched = [("host", "localhost:1"), ("sec-fetch-site", site), ("sec-fetch-dest", dest)];
+            assert_eq!(source(&fetched), expected, "{site} {dest}");
+        }
+        assert_eq!(
+            source(&[("host", "localhost:1"), ("sec-fetch-site", "cross-site")]),
+            403,
+            "for what it does not say"
+        );
         let absolute = Uri::from_static("http://evil.example/v1/drain");
         assert_eq!(status(access.check_source(&absolute, &headers(&[("host", "localhost")]))), 403);
     }
@@ -203,7 +229,11 @@ mod tests {
             200
         );
         let token = |uri: &'static str, pairs: &[(&'static str, &'static str)], place| {
-            status(access.check_token(&Uri::from_static(uri), &headers(pairs), place))
+            status(
+                access
+                    .check_token(&Uri::from_static(uri), &headers(pairs), place)
+                    .map(|is_shown| assert!(is_shown)),
+            )
         };
         let (right, wrong) =
             (("authorization", "bearer 0123456789abcdef"), ("authorization", "Bearer 0123456789abcdeX"));
@@ -217,6 +247,7 @@ mod tests {
             "logs of proxies keep queries"
         );
         assert_eq!(token("/?a=b&token=0123456789%61bcdef", &[], TokenPlace::Anywhere), 200);
+        assert_eq!(percent_decoded("%41%4a%4A%+5%4%"), b"AJJ%+5%4%");
         let encoded = "fanwire, fanwire.token.MDEyMzQ1Njc4OWFiY2RlZg";
         assert_eq!(token("/", &[("sec-websocket-protocol", encoded)], TokenPlace::Anywhere), 200);
         for wrong in ["fanwire.token.", "fanwire.token.MDEyMzQ1Njc4OWFiY2RlZx", "fanwire.token.!", "fanwire"]

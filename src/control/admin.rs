@@ -3,8 +3,8 @@
 use super::access::TokenPlace;
 use super::plane::Plane;
 use super::refusal::Refusal;
+use super::seats::Seat;
 use super::{channels, clients, exposition, live, operations, page, publish, sample};
-use crate::limits;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{Method, StatusCode};
@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::timeout;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi, openapi};
 
 /// What can be asked without a token: the page asks for it, load balancers have none, and the description is no secret.
@@ -46,7 +46,7 @@ const OPEN_PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
     ),
     components(schemas(sample::Sample)),
     security(("token" = [])),
-    modifiers(&Token)
+    modifiers(&Token, &InPlace)
 )]
 struct Description;
 
@@ -58,6 +58,37 @@ impl Modify for Token {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// What is answered in place of any route, unless that says the same of itself: by [`guard`], and by the door.
+const IN_PLACE: [(&str, &str); 5] = [
+    ("400", "It cannot be read, or there is more than one Host"),
+    ("401", "The token is missing or wrong"),
+    ("403", "There is no token, and Host is not this machine, or a page of another origin asks"),
+    ("408", "It took too long"),
+    ("503", "There are as many connections as there may be"),
+];
+
+/// Describes [`IN_PLACE`].
+struct InPlace;
+
+impl Modify for InPlace {
+    fn modify(&self, openapi: &mut openapi::OpenApi) {
+        for (path, item) in &mut openapi.paths.paths {
+            let is_open = OPEN_PATHS.contains(&path.as_str());
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+                for (status, meaning) in
+                    IN_PLACE.into_iter().filter(|(status, _)| !is_open || *status != "401")
+                {
+                    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+                    let response =
+                        ResponseBuilder::new().description(meaning).content("application/json", problem);
+                    let responses = &mut operation.responses.responses;
+                    responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+                }
+            }
+        }
     }
 }
 
@@ -107,8 +138,8 @@ async fn guard(State(plane): State<Arc<Plane>>, request: Request, next: Next) ->
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut answer = match admit(&plane, &request) {
         Ok(()) => {
-            let patience = Duration::from_millis(limits::ADMIN_REQUEST_TIMEOUT_MS);
-            timeout(patience, next.run(request)).await.unwrap_or_else(|_| too_slow().into_response())
+            let answer = timeout(plane.patience.request, next.run(request)).await;
+            answer.unwrap_or_else(|_| too_slow().into_response())
         }
         Err(refusal) => {
             tracing::debug!(error = refusal.error(), "the admin API refuses");
@@ -131,7 +162,12 @@ fn admit(plane: &Plane, request: &Request) -> Result<(), Refusal> {
         return Ok(());
     }
     let accepted = if uri.path() == "/v1/live" { TokenPlace::Anywhere } else { TokenPlace::Header };
-    plane.access.check_token(uri, headers, accepted)
+    if plane.access.check_token(uri, headers, accepted)?
+        && let Some(seat) = request.extensions().get::<Seat>()
+    {
+        seat.has_shown_token();
+    }
+    Ok(())
 }
 
 fn too_slow() -> Refusal {

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) struct Channel {
     /// Its name.
     pub(super) channel: String,
-    /// Who listens.
+    /// How many listen. In lists there are also channels that somebody listened to a moment ago.
     pub(super) subscribers: u64,
     /// Of its latest publication. None for the moment in which its home is only just told of it.
     pub(super) position: Option<Position>,
@@ -86,12 +86,13 @@ pub(super) enum ChannelSort {
     Traffic,
 }
 
-/// The channels that anyone listens to
+/// The channels that anyone listens to, or did a moment ago
 #[utoipa::path(
     get, path = "/v1/channels", tag = "channels", params(ChannelQuery),
     responses(
         (status = 200, description = "A page of them", body = ChannelPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "A worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Json<ChannelPage>, Refusal> {
@@ -111,7 +112,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
     }
     let question =
         Question::Channels { prefix, after: cursor, limit: page.asked(), order: ChannelOrder::Name };
-    let (mut channels, total) = merged(plane.desk.ask_all(&question).await?);
+    let (mut channels, total) = merged(plane.desk.survey(|_| question.clone()).await?);
     let next = page.cut(&mut channels, |channel| channel.channel.clone());
     Ok(Json(ChannelPage { channels, next, total }))
 }
@@ -124,6 +125,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
         (status = 200, description = "The channel", body = Channel),
         (status = 400, description = "That is no channel's name", body = Problem),
         (status = 404, description = "Nobody listens to it", body = Problem),
+        (status = 503, description = "A worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn one(State(plane): State<Arc<Plane>>, Rest(name): Rest) -> Result<Json<Channel>, Refusal> {
@@ -139,7 +141,7 @@ pub(super) async fn busiest(
     limit: usize,
 ) -> Result<(Vec<Channel>, usize), Refusal> {
     let question = Question::Channels { prefix, after: None, limit, order: ChannelOrder::Traffic };
-    let (mut channels, total) = merged(plane.desk.ask_all(&question).await?);
+    let (mut channels, total) = merged(plane.desk.survey(|_| question.clone()).await?);
     let by_traffic = |a: &Channel, b: &Channel| b.bytes_per_second.total_cmp(&a.bytes_per_second);
     channels.sort_by(by_traffic);
     channels.truncate(limit);
@@ -150,12 +152,13 @@ pub(super) async fn busiest(
     Ok((channels, total))
 }
 
-/// What is known of these channels, by name. At most [`limits::ADMIN_PAGE_MAX`] of them.
+/// What is known of these channels, by name. At most [`ADMIN_PAGE_MAX`](crate::limits::ADMIN_PAGE_MAX) of them.
 pub(super) async fn these(plane: &Plane, channels: Vec<ChannelName>) -> Result<Vec<Channel>, Refusal> {
     if channels.is_empty() {
         return Ok(Vec::new());
     }
-    let answers = plane.desk.ask_all(&Question::These { channels }).await?;
+    let question = Question::These { channels };
+    let answers = plane.desk.ask(plane.desk.shards().map(|shard| (shard, question.clone()))).await?;
     Ok(merged(answers).0)
 }
 

@@ -3,7 +3,7 @@
 use super::plane::Plane;
 use super::refusal::{Problem, Refusal};
 use super::requests::{self, Rest};
-use crate::hub::{Origin, ShardId};
+use crate::hub::{ClientId, ShardId};
 use crate::protocol::{CloseCode, CloseReason};
 use crate::shard::mail::{Answer, ClientFacts, ClientOrder, ClientState, Question};
 use axum::Json;
@@ -117,13 +117,14 @@ pub(super) enum ClientSort {
     responses(
         (status = 200, description = "A page of them", body = ClientPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "A worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Json<ClientPage>, Refusal> {
     let ClientQuery { channel, cursor, limit, sort } = requests::query(&uri)?;
     let page = requests::Page::of(limit)?;
     let channel = channel.map(|name| requests::channel(&name)).transpose()?;
-    let cursor: Option<Origin> =
+    let cursor: Option<ClientId> =
         cursor.map(|cursor| cursor.parse().map_err(|_| requests::wrong_cursor())).transpose()?;
     if sort.unwrap_or_default() == ClientSort::Slowest {
         if cursor.is_some() {
@@ -132,7 +133,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
         }
         let limit = page.limit;
         let question = Question::Clients { channel, after: None, limit, order: ClientOrder::Slowest };
-        let (clients, total) = slowest_of(plane.desk.ask_all(&question).await?, limit);
+        let (clients, total) = slowest_of(plane.desk.survey(|_| question.clone()).await?, limit);
         return Ok(Json(ClientPage { clients, next: None, total }));
     }
     let question = |shard: ShardId| {
@@ -144,8 +145,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
         };
         Question::Clients { channel: channel.clone(), after, limit, order: ClientOrder::Id }
     };
-    let answers = plane.desk.ask(plane.desk.shards().map(|shard| (shard, question(shard)))).await?;
-    let (mut clients, total) = listed(answers);
+    let (mut clients, total) = listed(plane.desk.survey(question).await?);
     let next = page.cut(&mut clients, |client| client.id.to_string());
     let clients = clients.into_iter().map(Client::from).collect();
     Ok(Json(ClientPage { clients, next, total }))
@@ -159,6 +159,7 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>, uri: Uri) -> Result<Js
         (status = 200, description = "The client", body = Client),
         (status = 400, description = "That is no client's id", body = Problem),
         (status = 404, description = "It is gone", body = Problem),
+        (status = 503, description = "A worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn one(State(plane): State<Arc<Plane>>, Rest(id): Rest) -> Result<Json<Client>, Refusal> {
@@ -195,6 +196,7 @@ pub(super) struct Closed {
         (status = 200, description = "It is being told", body = Closed),
         (status = 400, description = "That is no client's id, or no code that it can be told", body = Problem),
         (status = 404, description = "It is gone, or not open", body = Problem),
+        (status = 503, description = "A worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn close(
@@ -227,7 +229,7 @@ pub(super) async fn close(
 /// The clients with most bytes queued.
 pub(super) async fn slowest(plane: &Plane, limit: usize) -> Result<Vec<Client>, Refusal> {
     let question = Question::Clients { channel: None, after: None, limit, order: ClientOrder::Slowest };
-    Ok(slowest_of(plane.desk.ask_all(&question).await?, limit).0)
+    Ok(slowest_of(plane.desk.survey(|_| question.clone()).await?, limit).0)
 }
 
 fn slowest_of(answers: Vec<Answer>, limit: usize) -> (Vec<Client>, usize) {
@@ -250,8 +252,8 @@ fn listed(answers: Vec<Answer>) -> (Vec<ClientFacts>, usize) {
 }
 
 /// A client's id, on a shard that there is.
-fn client_id(plane: &Plane, id: &str) -> Result<Origin, Refusal> {
-    let id: Origin = id.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
+fn client_id(plane: &Plane, id: &str) -> Result<ClientId, Refusal> {
+    let id: ClientId = id.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
     if plane.desk.shards().any(|shard| shard == id.shard) { Ok(id) } else { Err(gone()) }
 }
 

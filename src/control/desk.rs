@@ -6,7 +6,6 @@
 
 use super::refusal::Refusal;
 use crate::hub::ShardId;
-use crate::limits;
 use crate::mesh::Mesh;
 use crate::shard::mail::{Answer, Answered, Order, Question, Ticket};
 use mio::Waker;
@@ -14,17 +13,22 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::MutexGuard as Turn;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Asks the shards of a mesh.
 #[derive(Debug)]
 pub(super) struct Desk {
     mesh: Arc<Mesh<Waker>>,
+    /// How long the shards are waited for.
+    patience: Duration,
     next_ticket: AtomicU64,
     waiting: Mutex<Waiting>,
     /// Held while something is published: one portion after the other, whoever asks.
     publishing: tokio::sync::Mutex<()>,
+    /// Held while every client or channel is looked at.
+    surveying: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// By ticket: the number of the question among those asked together, and who wants to know.
@@ -38,12 +42,14 @@ struct Asking<'d> {
 
 impl Desk {
     /// A desk in front of these shards.
-    pub(super) fn new(mesh: Arc<Mesh<Waker>>) -> Desk {
+    pub(super) fn new(mesh: Arc<Mesh<Waker>>, patience: Duration) -> Desk {
         Desk {
             mesh,
+            patience,
             next_ticket: AtomicU64::new(0),
             waiting: Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
+            surveying: Arc::default(),
         }
     }
 
@@ -63,12 +69,26 @@ impl Desk {
         }
     }
 
-    /// Asks every shard the same.
+    /// Asks every shard what has it look at every client or channel. That is asked one after the other, whoever asks, so that no
+    /// turn has two of it; and waited for, even if who asked has gone.
     ///
     /// # Errors
-    /// 503 if one does not answer in time.
-    pub(super) async fn ask_all(&self, question: &Question) -> Result<Vec<Answer>, Refusal> {
-        self.ask(self.shards().map(|shard| (shard, question.clone()))).await
+    /// 503 if its turn does not come in time, or an answer does not.
+    pub(super) async fn survey(
+        self: &Arc<Desk>,
+        question: impl Fn(ShardId) -> Question,
+    ) -> Result<Vec<Answer>, Refusal> {
+        let Ok(turn) = timeout(self.patience, self.surveying.clone().lock_owned()).await else {
+            return Err(Refusal::unavailable("the lists that others have asked for take too long")
+                .fix("try again; if it stays so, a worker hangs"));
+        };
+        let questions: Vec<_> = self.shards().map(|shard| (shard, question(shard))).collect();
+        let desk = self.clone();
+        let asked = tokio::spawn(async move {
+            let _turn = turn;
+            desk.ask(questions).await
+        });
+        asked.await.unwrap_or_else(|_| Err(Refusal::unavailable("the server ends")))
     }
 
     /// Asks, and waits for all answers, which come in the order of the questions.
@@ -99,35 +119,35 @@ impl Desk {
             }
         };
         // What is late is told apart from what is there below.
-        drop(timeout(Duration::from_millis(limits::ADMIN_ANSWER_TIMEOUT_MS), all).await);
+        drop(timeout(self.patience, all).await);
         answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| {
             Refusal::unavailable("a worker did not answer in time")
                 .fix("try again; if it stays so, a worker hangs")
         })
     }
 
-    /// The same for what brings work: it waits, as clients that publish do, until subscribers have been written what was
-    /// published before, and for who else publishes here.
+    /// Waits for the turn to publish, of which there is one at a time, and then, as clients that publish do, until subscribers
+    /// have been written what was published before. The turn does not begin later than `until`.
     ///
     /// # Errors
     /// 503 if that takes too long.
-    pub(super) async fn ask_when_caught_up(
-        &self,
-        questions: impl IntoIterator<Item = (ShardId, Question)>,
-    ) -> Result<Vec<Answer>, Refusal> {
-        let _turn = self.publishing.lock().await;
+    pub(super) async fn turn_to_publish(&self, until: Instant) -> Result<Turn<'_, ()>, Refusal> {
+        let turn = timeout_at(until, self.publishing.lock()).await;
+        let Some(turn) = turn.ok().filter(|_| Instant::now() < until) else {
+            return Err(Refusal::unavailable("publishing takes too long").fix("publish less at a time"));
+        };
         let caught_up = async {
             while !self.mesh.may_read() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        if timeout(Duration::from_millis(limits::ADMIN_ANSWER_TIMEOUT_MS), caught_up).await.is_err() {
-            return Err(Refusal::unavailable(
+        match timeout(self.patience, caught_up).await {
+            Ok(()) => Ok(turn),
+            Err(_) => Err(Refusal::unavailable(
                 "the workers have not caught up in time with what was published before",
             )
-            .fix("publish less at a time"));
+            .fix("publish less at a time")),
         }
-        self.ask(questions).await
     }
 
     /// What waits. It is touched by the control plane's thread alone, and every change to it is one call.
@@ -142,5 +162,75 @@ impl Drop for Asking<'_> {
         for ticket in &self.tickets {
             waiting.remove(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::plane::{Patience, Plane};
+    use crate::hub::ClientKey;
+    use crate::shard::mail::ClientOrder;
+    use tokio::task::yield_now;
+
+    /// A desk in front of a worker that never answers, and is soon given up.
+    fn deaf() -> Arc<Desk> {
+        let patience = Patience { answer: Duration::from_millis(200), ..Patience::default() };
+        Plane::deaf(patience).desk.clone()
+    }
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime")
+            .block_on(future)
+    }
+
+    #[test]
+    fn whose_turn_to_publish_does_not_come_in_time_has_none() {
+        let desk = deaf();
+        run(async {
+            let within = |ms| desk.turn_to_publish(Instant::now() + Duration::from_millis(ms));
+            let other = within(10_000).await.expect("nobody else publishes");
+            let behind_another = within(10).await.expect_err("the other goes on");
+            drop(other);
+            let late = within(0).await.expect_err("that is now");
+            for refusal in [behind_another, late] {
+                assert_eq!(refusal.error(), "publishing takes too long");
+            }
+            drop(within(10_000).await.expect("nobody else publishes"));
+        });
+    }
+
+    #[test]
+    fn who_asks_a_worker_that_does_not_answer_is_told_so_and_nothing_waits_for_that_any_more() {
+        let desk = deaf();
+        let asked = run(desk.ask([(ShardId(0), Question::Client { client: ClientKey::NOBODY })]));
+        assert_eq!(asked.expect_err("nobody answers").error(), "a worker did not answer in time");
+        assert!(desk.lock().is_empty());
+    }
+
+    #[test]
+    fn workers_have_one_list_to_make_at_a_time_even_if_who_asked_for_it_has_gone() {
+        let desk = deaf();
+        let survey = async || {
+            let order = ClientOrder::Slowest;
+            desk.survey(|_| Question::Clients { channel: None, after: None, limit: 1, order }).await
+        };
+        run(async {
+            for _ in 0..3 {
+                tokio::select! {
+                    biased;
+                    answer = survey() => panic!("nobody answers: {answer:?}"),
+                    () = yield_now() => {}
+                }
+            }
+            assert_eq!(desk.mesh.close(ShardId(0)).len(), 1);
+            // The first is given up in time.
+            drop(desk.surveying.lock().await);
+            let answers = survey().await.expect("nobody is left to be asked");
+            assert_eq!(answers, [Answer::Clients { clients: Vec::new(), total: 0 }]);
+        });
     }
 }

@@ -153,6 +153,15 @@ impl Collector for Exposed {
         )?;
         let is_serving = plane.phase() == Phase::Serving;
         gauge("ready", "Whether new clients may come", u64::from(is_serving && served.mesh.has_room()))?;
+        let mut expiration = encoder.encode_descriptor(
+            "tls_certificate_expiration_timestamp_seconds",
+            "Unix time from which on the certificate in use is no longer valid; nothing without TLS",
+            None,
+            MetricType::Gauge,
+        )?;
+        if let Some(expires) = (served.handles.certificate_expires)() {
+            expiration.encode_gauge(&expires)?;
+        }
         encoder
             .encode_descriptor("build_info", "The version that runs", None, MetricType::Gauge)?
             .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?

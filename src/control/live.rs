@@ -4,10 +4,11 @@
 //! bytes are ours. One sample a second is made for all who watch, and none while nobody does.
 
 use super::access::TOKEN_SUBPROTOCOL;
-use super::door::{Seat, true_in};
+use super::door::true_in;
 use super::plane::Plane;
 use super::refusal::{Problem, Refusal};
 use super::sample::Sampler;
+use super::seats::Seat;
 use crate::limits::{self, Limits};
 use crate::protocol::{Agreement, CloseCode, CloseReason, Connection, Event, Kind, Time, Wants};
 use axum::body::Body;
@@ -28,9 +29,6 @@ const SUBPROTOCOL: &str = "fanwire";
 
 /// Headers of a 101 that are read; ours has four or five.
 const ANSWER_HEADERS_MAX: usize = 16;
-
-/// Bytes that are read at once from who watches, and what a message of theirs may have: nothing is expected of them.
-const WATCHER_BYTES_MAX: usize = 4 << 10;
 
 /// The latest sample, for all who watch.
 #[derive(Debug)]
@@ -99,7 +97,7 @@ pub(super) async fn run(plane: Arc<Plane>) {
 )]
 pub(super) async fn live(State(plane): State<Arc<Plane>>, mut request: Request) -> Result<Response, Refusal> {
     let clock = Clock(plane.served.started);
-    let watching_limits = Limits { message_bytes_max: WATCHER_BYTES_MAX, ..Limits::default() };
+    let watching_limits = Limits { message_bytes_max: limits::ADMIN_WATCHER_BYTES_MAX, ..Limits::default() };
     let mut connection = Connection::server(Arc::new(watching_limits), clock.now());
     let mut head = head(&request);
     let mut answer = Vec::new();
@@ -130,7 +128,8 @@ pub(super) async fn live(State(plane): State<Arc<Plane>>, mut request: Request) 
         // It is one connection still.
         let _seat = seat;
         if let Ok(upgraded) = upgrade.await {
-            Watcher { io: TokioIo::new(upgraded), connection, clock }.serve(&plane.feed).await;
+            let (io, patience) = (TokioIo::new(upgraded), plane.patience.write);
+            Watcher { io, connection, clock, patience }.serve(&plane.feed).await;
         }
     });
     Ok(response)
@@ -148,7 +147,7 @@ pub(super) async fn live(State(plane): State<Arc<Plane>>, mut request: Request) 
 )]
 pub(super) async fn once(State(plane): State<Arc<Plane>>) -> Result<Response, Refusal> {
     let mut samples = plane.feed.watch();
-    let patience = Duration::from_millis(limits::ADMIN_SAMPLE_MS + limits::ADMIN_ANSWER_TIMEOUT_MS);
+    let patience = Duration::from_millis(limits::ADMIN_SAMPLE_MS) + plane.patience.answer;
     match timeout(patience, samples.changed()).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return Err(Refusal::unavailable("the workers do not answer in time")),
@@ -204,13 +203,15 @@ struct Watcher<S> {
     io: S,
     connection: Connection,
     clock: Clock,
+    /// For how long what is written may not be taken.
+    patience: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watcher<S> {
     /// Hands on what the feed has, until either side has enough.
     async fn serve(mut self, feed: &Feed) {
         let (mut samples, mut ended) = (feed.watch(), feed.ended.subscribe());
-        let (mut buffer, mut out) = (vec![0; WATCHER_BYTES_MAX], Vec::new());
+        let (mut buffer, mut out) = (vec![0; limits::ADMIN_WATCHER_BYTES_MAX], Vec::new());
         while self.connection.wants() == Wants::Input {
             let deadline = self.until_deadline();
             let is_open = self.connection.is_open();
@@ -249,8 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watcher<S> {
 
     /// Writes what there is; whether it was taken. Who takes nothing for too long is no loss.
     async fn write(&mut self, out: &mut Vec<u8>) -> bool {
-        let patience = Duration::from_millis(limits::ADMIN_WRITE_TIMEOUT_MS);
-        let written = timeout(patience, self.io.write_all(out)).await;
+        let written = timeout(self.patience, self.io.write_all(out)).await;
         out.clear();
         matches!(written, Ok(Ok(())))
     }
@@ -284,5 +284,18 @@ mod tests {
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(super::response(b"HTTP/1.1 101 Swit").is_none());
+    }
+
+    #[test]
+    fn who_watches_and_does_not_take_what_it_is_sent_is_let_go() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (_peer, io) = tokio::io::duplex(4);
+        let clock = Clock(std::time::Instant::now());
+        let connection = Connection::server(Arc::new(Limits::default()), clock.now());
+        let mut watcher = Watcher { io, connection, clock, patience: Duration::from_millis(20) };
+        let is_taken = runtime.block_on(async {
+            [watcher.write(&mut b"four".to_vec()).await, watcher.write(&mut b"more".to_vec()).await]
+        });
+        assert_eq!(is_taken, [true, false]);
     }
 }

@@ -25,6 +25,7 @@ mod publish;
 mod refusal;
 mod requests;
 mod sample;
+mod seats;
 
 pub(crate) use plane::{Handles, Phase, Reload, Served};
 
@@ -34,7 +35,7 @@ use crate::shard::mail::Answered;
 use access::Access;
 use desk::Desk;
 use live::Feed;
-use plane::Plane;
+use plane::{Patience, Plane};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -73,7 +74,8 @@ impl Opening {
         });
         let (address, listener) = listening.map_err(|error| {
             let problem = format!("{} cannot be listened on: {error}", config.address);
-            ConfigError::new("--admin", problem, "choose another address or port")
+            let fix = "choose another address or port; who is to take over from another has one of its own";
+            ConfigError::new("--admin", problem, fix)
         })?;
         Ok(Opening { listener, address, config, answers: unbounded_channel() })
     }
@@ -97,9 +99,11 @@ impl Opening {
         let thread = thread.spawn(move || {
             let served = runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                let desk = Arc::new(Desk::new(served.mesh.clone()));
+                let patience = Patience::default();
+                let desk = Arc::new(Desk::new(served.mesh.clone(), patience.answer));
                 tokio::spawn(desk.clone().hand_out(answers.1));
-                let plane = Plane { access: Access::new(config.token), desk, feed: Feed::new(), served };
+                let access = Access::new(config.token);
+                let plane = Plane { access, desk, feed: Feed::new(), served, patience };
                 door::serve(listener, Arc::new(plane), stopped).await;
                 io::Result::Ok(())
             });

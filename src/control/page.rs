@@ -10,7 +10,7 @@ const DASHBOARD: &str = include_str!("dashboard.html");
 /// computes them; when the page has changed it fails and prints the policy that should stand here.
 const SECURITY_POLICY: &str = "default-src 'none'; connect-src 'self' ws: wss:; \
     style-src 'sha256-8nrAFy1ONnzWY/l8S0zNJofGhdTeXCS4dkMSudmeHbs='; \
-    script-src 'sha256-EKzbY341LP1fuqCMMvRHSfOvxygT0iy/DKE0lQnF+/8='; \
+    script-src 'sha256-Hw+7M8Gc7AA8YFOEeySviDJTSlUAwjghnAWdJn2QFTg='; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types 'none'";
 

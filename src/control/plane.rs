@@ -6,13 +6,14 @@ use super::live::Feed;
 use super::refusal::Refusal;
 use crate::config::{Config, ConfigError, Reconfigured, Setting};
 use crate::hub::HashSeed;
+use crate::limits;
 use crate::mesh::Mesh;
 use crate::metrics::{Counters, Totals};
 use mio::Waker;
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 /// All that routes look at.
@@ -22,6 +23,31 @@ pub(super) struct Plane {
     pub(super) desk: Arc<Desk>,
     pub(super) feed: Feed,
     pub(super) served: Served,
+    pub(super) patience: Patience,
+}
+
+/// How long others are waited for. Tests have less of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a request's head, and between two requests.
+    pub(super) head: Duration,
+    /// For a request's body and the answer to it.
+    pub(super) request: Duration,
+    /// For who does not take what is written.
+    pub(super) write: Duration,
+    /// For workers that are asked.
+    pub(super) answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            head: Duration::from_millis(limits::ADMIN_HEAD_TIMEOUT_MS),
+            request: Duration::from_millis(limits::ADMIN_REQUEST_TIMEOUT_MS),
+            write: Duration::from_millis(limits::ADMIN_WRITE_TIMEOUT_MS),
+            answer: Duration::from_millis(limits::ADMIN_ANSWER_TIMEOUT_MS),
+        }
+    }
 }
 
 /// The server as the control plane sees it.
@@ -49,6 +75,8 @@ pub(crate) struct Handles {
     pub(crate) config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
     /// The same, option by option.
     pub(crate) described: Box<dyn Fn() -> Vec<Setting> + Send + Sync>,
+    /// When the certificate in use is no longer valid, in Unix time; none without TLS.
+    pub(crate) certificate_expires: Box<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Reads the configuration again, if it came from somewhere. It may take its time: it is called on a thread where that
     /// holds up nobody.
     pub(crate) reload: Option<Reload>,
@@ -120,5 +148,32 @@ impl Plane {
         }
         Err(Refusal::unavailable("the server is short of memory")
             .fix("try again later, or raise --memory-budget"))
+    }
+}
+
+#[cfg(test)]
+impl Plane {
+    /// A plane without a token, in front of a worker that never answers.
+    pub(super) fn deaf(patience: Patience) -> Arc<Plane> {
+        let poll = mio::Poll::new().expect("a poll");
+        let waker = Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        let mesh = Arc::new(Mesh::new([waker], 1, 0));
+        let handles = Handles {
+            drain: Box::new(|| ()),
+            phase: Box::new(|| Phase::Serving),
+            config: Box::new(Arc::default),
+            described: Box::new(Vec::new),
+            certificate_expires: Box::new(|| None),
+            reload: None,
+        };
+        let served = Served {
+            mesh: mesh.clone(),
+            counters: Arc::new([Arc::default()]),
+            seed: HashSeed(1, 2),
+            started: Instant::now(),
+            handles: Arc::new(handles),
+        };
+        let desk = Arc::new(Desk::new(mesh, patience.answer));
+        Arc::new(Plane { access: Access::new(None), desk, feed: Feed::new(), served, patience })
     }
 }

@@ -16,11 +16,16 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::str;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// What became of a publication.
@@ -30,12 +35,12 @@ pub(super) struct Published {
     channel: String,
     /// Its place in the channel. None if nobody listens: then there is no channel, and it is gone.
     position: Option<Position>,
-    /// Who listens.
-    subscribers: u64,
+    /// Who listens. None if a worker did not say in time; it is published all the same.
+    subscribers: Option<u64>,
     /// For how many of them it is on its way.
-    enqueued: u64,
+    enqueued: Option<u64>,
     /// How many of them lag so far, by more than half of the outbox limit, that they may not get it.
-    dropped: u64,
+    dropped: Option<u64>,
 }
 
 /// Messages to be published together.
@@ -43,7 +48,8 @@ pub(super) struct Published {
 #[serde(deny_unknown_fields)]
 pub(super) struct Batch {
     /// In this order.
-    messages: Vec<BatchMessage>,
+    #[schema(value_type = Vec<BatchMessage>)]
+    messages: Few<BatchMessage>,
 }
 
 /// A message, and where it goes. It has one of `channel` and `channels`, and one of `text`, `json` and `base64`.
@@ -53,7 +59,8 @@ pub(super) struct BatchMessage {
     /// The channel.
     channel: Option<String>,
     /// The channels.
-    channels: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    channels: Option<Few<String>>,
     /// Its text.
     text: Option<String>,
     /// JSON of any kind, published as a text as it stands here.
@@ -62,6 +69,37 @@ pub(super) struct BatchMessage {
     json: Option<Box<RawValue>>,
     /// A binary message.
     base64: Option<String>,
+}
+
+/// What stands in a list, but no more of it than shows that it is too long: what is small in JSON may be large in memory.
+#[derive(Debug)]
+struct Few<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Few<T>, D::Error> {
+        deserializer.deserialize_seq(FewOf(PhantomData))
+    }
+}
+
+/// Reads a [`Few`].
+struct FewOf<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewOf<T> {
+    type Value = Few<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few<T>, A::Error> {
+        let mut few = Vec::new();
+        while few.len() <= limits::ADMIN_BATCH_MAX {
+            let Some(next) = list.next_element()? else { return Ok(Few(few)) };
+            few.push(next);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Few(few))
+    }
 }
 
 /// `null` is JSON too.
@@ -96,7 +134,7 @@ struct Publication {
         (status = 400, description = "The channel's name or the body is wrong", body = Problem),
         (status = 413, description = "It is longer than a message may be", body = Problem),
         (status = 415, description = "The body is of another kind", body = Problem),
-        (status = 503, description = "The server is short of memory", body = Problem),
+        (status = 503, description = "The server is short of memory, or a worker does not answer in time", body = Problem),
     )
 )]
 pub(super) async fn one(
@@ -104,6 +142,7 @@ pub(super) async fn one(
     Rest(rest): Rest,
     request: Request,
 ) -> Result<Json<Published>, Refusal> {
+    let until = last_moment();
     // What is not there is no place to post to.
     let Some(name) = rest.strip_suffix("/messages") else { return Err(Refusal::method("GET, HEAD")) };
     let channel = requests::channel(name)?;
@@ -127,7 +166,7 @@ pub(super) async fn one(
     }
     plane.check_message_bytes(payload.len())?;
     let publication = Publication { channel, kind, payload: payload.into() };
-    publish(&plane, vec![publication])
+    publish(&plane, vec![publication], until)
         .await?
         .pop()
         .map(Json)
@@ -150,28 +189,26 @@ fn unsupported(error: &'static str) -> Refusal {
         (status = 413, description = "A message, or all together, are longer than they may be", body = Problem),
         (status = 415, description = "The body does not say that it is JSON", body = Problem),
         (status = 422, description = "A message is not as it must be; nothing was published", body = Problem),
-        (status = 503, description = "The server is short of memory", body = Problem),
+        (status = 503, description = "The server is short of memory, a worker does not answer in time, or it takes too long; it says how much was published", body = Problem),
     )
 )]
 pub(super) async fn batch(
     State(plane): State<Arc<Plane>>,
     request: Request,
 ) -> Result<Json<BatchResult>, Refusal> {
+    let until = last_moment();
     let headers = request.headers().clone();
     let body = requests::body(request, batch_bytes_max(plane.message_bytes_max())).await?;
-    let Batch { messages } = requests::json(&headers, &body)?;
+    let Batch { messages: Few(messages) } = requests::json(&headers, &body)?;
     let publications = publications(messages, |payload_bytes| plane.check_message_bytes(payload_bytes))?;
-    Ok(Json(BatchResult { results: publish(&plane, publications).await? }))
+    Ok(Json(BatchResult { results: publish(&plane, publications, until).await? }))
 }
-
-/// Bytes of a batch that are no payload: names, keys, quotes.
-const BATCH_ENVELOPE_BYTES: usize = 1 << 20;
 
 /// Bytes that a batch's body may have where a message may have so many.
 fn batch_bytes_max(message_bytes_max: usize) -> usize {
     // Base64 has four bytes for three, JSON's escapes up to six for one; what a batch may have is more than one message.
     let payload_bytes_max = (limits::ADMIN_BATCH_BYTES_MAX.max(message_bytes_max) / 3).saturating_mul(4);
-    payload_bytes_max.saturating_add(BATCH_ENVELOPE_BYTES)
+    payload_bytes_max.saturating_add(limits::ADMIN_BATCH_ENVELOPE_BYTES)
 }
 
 /// Reads a batch.
@@ -182,6 +219,16 @@ fn publications(
     messages: Vec<BatchMessage>,
     check_bytes: impl Fn(usize) -> Result<(), Refusal>,
 ) -> Result<Vec<Publication>, Refusal> {
+    let check_number = |publications: usize| {
+        let max = limits::ADMIN_BATCH_MAX;
+        if publications <= max {
+            return Ok(());
+        }
+        Err(Refusal::too_large(format!(
+            "the batch has more than {max} messages, each counted for each of its channels"
+        )))
+    };
+    check_number(messages.len())?;
     let mut publications = Vec::new();
     let mut bytes = 0_usize;
     for (number, message) in messages.into_iter().enumerate() {
@@ -200,9 +247,10 @@ fn publications(
         check_bytes(payload.len())?;
         let names = match (channel, channels) {
             (Some(name), None) => vec![name],
-            (None, Some(names)) => names,
+            (None, Some(Few(names))) => names,
             _ => return Err(wrong("it must have one of channel and channels")),
         };
+        check_number(publications.len() + names.len())?;
         bytes = bytes.saturating_add(payload.len().saturating_mul(names.len()));
         if bytes > limits::ADMIN_BATCH_BYTES_MAX && (number > 0 || names.len() > 1) {
             return Err(Refusal::too_large(format!(
@@ -213,12 +261,6 @@ fn publications(
         for name in names {
             let channel = ChannelName::new(&name).map_err(|error| wrong(&error.to_string()))?;
             publications.push(Publication { channel, kind, payload: payload.clone() });
-        }
-        if publications.len() > limits::ADMIN_BATCH_MAX {
-            return Err(Refusal::too_large(format!(
-                "the batch has more than {} messages, each counted for each of its channels",
-                limits::ADMIN_BATCH_MAX
-            )));
         }
     }
     Ok(publications)
@@ -243,52 +285,81 @@ fn portions(publications: Vec<Publication>, outbox_bytes_max: usize) -> Vec<Vec<
     portions
 }
 
-/// Publishes, each at its channel's home, and then counts who listens.
-async fn publish(plane: &Plane, publications: Vec<Publication>) -> Result<Vec<Published>, Refusal> {
+/// The last moment in which anything of a request that comes now may be given to the workers.
+fn last_moment() -> Instant {
+    Instant::now() + Duration::from_millis(limits::ADMIN_PUBLISH_TIMEOUT_MS)
+}
+
+/// Publishes, each at its channel's home and nothing later than `until`, and then counts who listens.
+async fn publish(
+    plane: &Plane,
+    publications: Vec<Publication>,
+    until: Instant,
+) -> Result<Vec<Published>, Refusal> {
     plane.check_memory()?;
     let names: Vec<ChannelName> =
         publications.iter().map(|publication| publication.channel.clone()).collect();
     let shards = plane.desk.shards().count();
     let mut answers = Vec::new();
     for portion in portions(publications, plane.served.config().limits.outbox_bytes_max) {
+        let so_far = format!("; {} of {} messages were published", answers.len(), names.len());
         let questions = portion.into_iter().map(|Publication { channel, kind, payload }| {
             let home = home_of(&channel, shards, plane.served.seed);
             (ShardId(home as u16), Question::Publish { channel, kind, payload })
         });
-        let published = plane.desk.ask_when_caught_up(questions).await.map_err(|refusal| {
-            let (done, all) = (answers.len(), names.len());
-            refusal.also(&format!("; {done} of {all} messages were published, perhaps more"))
+        let turn = plane.desk.turn_to_publish(until).await.map_err(|refusal| refusal.also(&so_far))?;
+        // What a worker has been asked for it does, whether somebody waits for the answer or not.
+        let published = plane.desk.ask(questions).await.map_err(|refusal| {
+            refusal.also(&so_far).also(", perhaps more").fix("what is published again may come twice")
         });
+        drop(turn);
         answers.extend(published?);
     }
     let mut distinct = names.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let listening = channels::these(plane, distinct).await?;
-    let listening: HashMap<&str, &channels::Channel> =
-        listening.iter().map(|channel| (&*channel.channel, channel)).collect();
+    // Whoever is told that it failed publishes again.
+    let listening = channels::these(plane, distinct).await.ok();
+    Ok(results(&names, answers, listening.as_deref()))
+}
+
+/// What became of each publication: as its home has answered, and those who were asked who listens, if all of them did.
+fn results(
+    names: &[ChannelName],
+    answers: Vec<Answer>,
+    listening: Option<&[channels::Channel]>,
+) -> Vec<Published> {
+    let listening: Option<HashMap<&str, &channels::Channel>> =
+        listening.map(|channels| channels.iter().map(|channel| (&*channel.channel, channel)).collect());
     let published = names.iter().zip(answers).map(|(name, answer)| {
         let position = match answer {
             Answer::Published(position) => position.map(Position::from),
             _ => None,
         };
-        // Who has come since is not one of those it went to.
-        let channel = position.and_then(|_| listening.get(name.as_str()));
-        let (subscribers, dropped) = channel.map_or((0, 0), |channel| (channel.subscribers, channel.behind));
+        let count = |listening: &HashMap<&str, &channels::Channel>| {
+            let channel = listening.get(name.as_str());
+            channel.map_or((0, 0), |channel| (channel.subscribers, channel.behind))
+        };
+        let counted = match position {
+            // Who has come since is not one of those it went to.
+            None => Some((0, 0)),
+            Some(_) => listening.as_ref().map(count),
+        };
         Published {
             channel: name.as_str().to_owned(),
             position,
-            subscribers,
-            enqueued: subscribers.saturating_sub(dropped),
-            dropped,
+            subscribers: counted.map(|(subscribers, _)| subscribers),
+            enqueued: counted.map(|(subscribers, dropped)| subscribers.saturating_sub(dropped)),
+            dropped: counted.map(|(_, dropped)| dropped),
         }
     });
-    Ok(published.collect())
+    published.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub;
     use axum::response::IntoResponse as _;
 
     /// What a message of a batch was read as.
@@ -300,7 +371,7 @@ mod tests {
             (refusal.into_response().status().as_u16(), error)
         };
         let headers = [(axum::http::header::CONTENT_TYPE, "application/json".parse().expect("a value"))];
-        let Batch { messages } =
+        let Batch { messages: Few(messages) } =
             requests::json(&headers.into_iter().collect(), batch.as_bytes()).map_err(said)?;
         let check = |bytes| if bytes > 100 { Err(Refusal::too_large("too long")) } else { Ok(()) };
         let publications = publications(messages, check).map_err(said)?;
@@ -324,6 +395,18 @@ mod tests {
         ];
         assert_eq!(read(batch), Ok(expected));
         assert_eq!(read(r#"{"messages":[]}"#), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_published_is_said_to_be_even_if_it_is_not_known_who_listens() {
+        let names = ["a", "void"].map(|name| ChannelName::new(name).expect("a name"));
+        let position = hub::Position { epoch: 7, offset: 9 };
+        let answers = || vec![Answer::Published(Some(position)), Answer::Published(None)];
+        let [heard, unheard] = [Some(&[][..]), None].map(|listening| results(&names, answers(), listening));
+        assert_eq!((heard[0].position, heard[0].subscribers), (Some(position.into()), Some(0)));
+        let Published { position: at, subscribers, enqueued, dropped, .. } = unheard[0];
+        assert_eq!((at, subscribers, enqueued, dropped), (Some(position.into()), None, None, None));
+        assert_eq!((unheard[1].position, unheard[1].subscribers), (None, Some(0)));
     }
 
     #[test]
@@ -370,6 +453,19 @@ mod tests {
         assert_eq!(lens(&[101, 0, 100, 150, 150], 200), [vec![101], vec![0, 100], vec![150], vec![150]]);
         let max = limits::READ_BYTES_PER_TURN_MAX;
         assert_eq!(lens(&[max, 1], usize::MAX), [[max], [1]], "whatever the outbox may have");
+    }
+
+    #[test]
+    fn of_a_list_that_is_too_long_no_more_is_kept_than_shows_it() {
+        let many = |one: &str| vec![one; 5 * limits::ADMIN_BATCH_MAX].join(",");
+        let kept = |batch: &str| serde_json::from_str::<Batch>(batch).expect("a batch").messages.0;
+        assert_eq!(kept(&format!(r#"{{"messages":[{}]}}"#, many("{}"))).len(), limits::ADMIN_BATCH_MAX + 1);
+        let messages = kept(&format!(r#"{{"messages":[{{"channels":[{}]}}]}}"#, many("\"a\"")));
+        let Some(Few(names)) = &messages[0].channels else { panic!("it has channels") };
+        assert_eq!(names.len(), limits::ADMIN_BATCH_MAX + 1);
+        let nowhere = many(r#"{"channels":[],"text":""}"#);
+        let refused = read(&format!(r#"{{"messages":[{nowhere}]}}"#));
+        assert_eq!(refused.map_err(|(status, _)| status), Err(413), "what is not kept is not forgotten");
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(super) struct Sample {
     state: Phase,
     /// Clients.
     connections: usize,
-    /// Channels that anyone listens to.
-    channels: usize,
+    /// Channels that anyone listens to, or did a moment ago. None if a worker did not say in time.
+    channels: Option<usize>,
     /// What peers make it hold.
     memory: Memory,
     /// What came and went.
@@ -151,7 +151,7 @@ impl Sampler {
             timeout(patience, channels::busiest(plane, String::new(), BUSIEST)),
         );
         let slowest = slowest.ok().and_then(Result::ok).unwrap_or_default();
-        let (busiest, channels) = busiest.ok().and_then(Result::ok).unwrap_or_default();
+        let (busiest, channels) = busiest.ok().and_then(Result::ok).unzip();
         let (at, latter) = (Instant::now(), counted(plane));
         let seconds = at.duration_since(self.at).as_secs_f64().max(f64::EPSILON);
         let former = std::mem::replace(&mut self.workers, latter);
@@ -204,7 +204,7 @@ impl Sampler {
             turns: turns(&since(|counted| &counted.turn)),
             workers: workers.collect(),
             slowest,
-            busiest,
+            busiest: busiest.unwrap_or_default(),
         };
         // Its keys are texts.
         serde_json::to_string(&sample).unwrap_or_default()

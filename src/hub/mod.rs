@@ -24,9 +24,9 @@
 //!
 //! A channel has one order, the one in which its home sequenced. A listener is handed every publication that was
 //! sequenced after its interest, once, in that order, at the next seal at which its interest still stands; and nothing
-//! that was sequenced before. A log hands on to each cursor every byte that was appended after the cursor
-//! joined, in order and without a gap, unless a channel's policy for slow consumers lets the cursor jump. What lies between, the mail from a home to a shard, is first in, first out;
-//! so any two subscribers see the same order, on whatever shards they are.
+//! that was sequenced before. A log hands on to each cursor every byte that was appended after the cursor joined, in order
+//! and without a gap, unless a channel's policy for slow consumers lets the cursor jump. What lies between, the mail from a
+//! home to a shard, is first in, first out; so any two subscribers see the same order, on whatever shards they are.
 
 mod channel;
 mod home;
@@ -98,55 +98,55 @@ pub struct Position {
     pub offset: u64,
 }
 
-/// Whose publication it is.
+/// Names a client on any shard. What it publishes has this for its origin, and logs call it so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The shard of the client that published.
+pub struct ClientId {
+    /// The shard that the client is on.
     pub shard: ShardId,
     /// The client, as its shard knows it.
     pub client: ClientKey,
 }
 
 /// What logs call a client: the numbers of its shard, slot and tenancy, as `0.17.3`.
-impl fmt::Display for Origin {
+impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin { shard, client } = self;
+        let ClientId { shard, client } = self;
         write!(f, "{}.{}.{}", shard.0, client.index, client.generation)
     }
 }
 
-impl FromStr for Origin {
-    type Err = OriginError;
+impl FromStr for ClientId {
+    type Err = ClientIdError;
 
     /// Reads what is displayed, and nothing else: `00.17.3` and `+0.17.3` name nobody.
-    fn from_str(text: &str) -> Result<Origin, OriginError> {
+    fn from_str(text: &str) -> Result<ClientId, ClientIdError> {
         let mut numbers = text.split('.');
-        let mut next = || numbers.next().ok_or(OriginError);
+        let mut next = || numbers.next().ok_or(ClientIdError);
         let (shard, index, generation) = (number(next()?)?, number(next()?)?, number(next()?)?);
         match numbers.next() {
-            None => Ok(Origin { shard: ShardId(shard), client: ClientKey { index, generation } }),
-            Some(_) => Err(OriginError),
+            None => Ok(ClientId { shard: ShardId(shard), client: ClientKey { index, generation } }),
+            Some(_) => Err(ClientIdError),
         }
     }
 }
 
 /// A decimal number without a sign or leading zeros.
-fn number<N: FromStr>(text: &str) -> Result<N, OriginError> {
+fn number<N: FromStr>(text: &str) -> Result<N, ClientIdError> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if is_plain { text.parse().map_err(|_| OriginError) } else { Err(OriginError) }
+    if is_plain { text.parse().map_err(|_| ClientIdError) } else { Err(ClientIdError) }
 }
 
 /// A text names no client. Displayed, it says how one is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginError;
+pub struct ClientIdError;
 
-impl fmt::Display for OriginError {
+impl fmt::Display for ClientIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a client is named by three numbers, as 0.17.3")
     }
 }
 
-impl std::error::Error for OriginError {}
+impl std::error::Error for ClientIdError {}
 
 /// Frames of one channel in one rendering, sequenced in one turn, ready for the wire; shared, never changed.
 ///
@@ -166,7 +166,7 @@ pub struct Mark {
     /// Offset in [`Segment::frames`] of the first byte behind the publication.
     pub end: u32,
     /// Who published it.
-    pub origin: Origin,
+    pub origin: ClientId,
 }
 
 #[cfg(test)]
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn a_client_is_called_by_its_shard_its_slot_and_its_tenancy() {
         let client = ClientKey { index: 17, generation: 3 };
-        assert_eq!(Origin { shard: ShardId(0), client }.to_string(), "0.17.3");
+        assert_eq!(ClientId { shard: ShardId(0), client }.to_string(), "0.17.3");
     }
 
     #[test]
     fn a_client_is_found_by_what_it_is_called_and_by_nothing_else() {
         for (shard, index, generation) in [(0, 17, 3), (0, 0, 0), (u16::MAX, u32::MAX, u32::MAX)] {
-            let origin = Origin { shard: ShardId(shard), client: ClientKey { index, generation } };
+            let origin = ClientId { shard: ShardId(shard), client: ClientKey { index, generation } };
             assert_eq!(origin.to_string().parse(), Ok(origin));
         }
         for text in [
@@ -200,7 +200,7 @@ mod tests {
             "0.4294967296.0",
             "0.17.x",
         ] {
-            assert_eq!(text.parse::<Origin>(), Err(OriginError), "{text}");
+            assert_eq!(text.parse::<ClientId>(), Err(ClientIdError), "{text}");
         }
     }
 }

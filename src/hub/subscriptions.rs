@@ -66,6 +66,8 @@ pub(crate) struct Channel {
     pub(crate) listed: bool,
     /// It is counted among the channels whose log is ahead of their lap.
     pub(crate) counted_ahead: bool,
+    /// When its interest ends if nobody comes, since it was left empty the last time, in milliseconds that do not wrap.
+    pub(crate) lingers_until_ms: u64,
     /// Proves that mail about this channel is not about a former one with the same number.
     nonce: u32,
     subscribers: Vec<ClientKey>,
@@ -96,6 +98,36 @@ struct Lap {
     visited_us: u32,
 }
 
+impl Lap {
+    /// The subscriber in `slot` has left, and the last one has taken its place. There are `count` now, and the log's end is at
+    /// `end`. Who was still to be visited is.
+    fn close_up(&mut self, slot: u32, count: u32, end: LogPosition) {
+        let next = self.next;
+        // Visits go round from `next` on. If they were to reach the last one, and its new place is where they have been, they
+        // go on up to there; else they pass it.
+        let close = |visits: u32| match (next + visits).checked_sub(count + 1) {
+            None => visits,
+            Some(round) if slot >= next || slot < round => count - next + round,
+            Some(_) => count - next + slot + 1,
+        };
+        (self.to_visit, self.revolution) = (close(self.to_visit), close(self.revolution));
+        if next >= count {
+            self.next = 0;
+        }
+        self.go_round(count, end);
+    }
+
+    /// Begins the next revolution among `count` if this one has ended and the lap has not.
+    fn go_round(&mut self, count: u32, end: LogPosition) {
+        if self.to_visit == 0 {
+            self.revolution = 0;
+        } else if self.revolution == 0 {
+            (self.began, self.began_us) = (self.mark, self.mark_us);
+            (self.mark, self.revolution) = (end, count);
+        }
+    }
+}
+
 impl Channel {
     fn new(
         name: ChannelName,
@@ -113,6 +145,7 @@ impl Channel {
             settings,
             listed: false,
             counted_ahead: false,
+            lingers_until_ms: 0,
             nonce,
             subscribers: Vec::new(),
             lap: Lap::default(),
@@ -147,14 +180,7 @@ impl Channel {
         self.log.leave(cursor);
         self.subscribers.swap_remove(slot.index());
         let count = self.subscribers.len() as u32;
-        if self.lap.next >= count {
-            self.lap.next = 0;
-        }
-        if self.lap.to_visit > 0 {
-            // Whoever moved may have moved behind the lap: everyone is visited again.
-            self.lap.to_visit = count;
-            self.lap.revolution = count;
-        }
+        self.lap.close_up(slot.index() as u32, count, self.log.end());
         self.subscribers.get(slot.index()).copied()
     }
 
@@ -189,14 +215,7 @@ impl Channel {
         lap.visited_us = lap.began_us;
         lap.to_visit -= 1;
         lap.revolution -= 1;
-        if lap.to_visit == 0 {
-            lap.revolution = 0;
-        } else if lap.revolution == 0 {
-            lap.began = lap.mark;
-            lap.began_us = lap.mark_us;
-            lap.mark = self.log.end();
-            lap.revolution = count;
-        }
+        lap.go_round(count, self.log.end());
         Some(client)
     }
 
@@ -343,7 +362,7 @@ impl Subscriptions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mark, Origin};
+    use super::super::{ClientId, Mark};
     use super::*;
     use std::sync::Arc;
 
@@ -352,7 +371,7 @@ mod tests {
     /// Appends one frame of so many bytes.
     fn append(channel: &mut Channel, bytes: usize) {
         let client = ClientKey { index: 9, generation: 0 };
-        let marks = vec![Mark { end: bytes as u32, origin: Origin { shard: HERE, client } }];
+        let marks = vec![Mark { end: bytes as u32, origin: ClientId { shard: HERE, client } }];
         let mut frames = vec![0; bytes];
         frames[..2].copy_from_slice(&[0x82, bytes as u8 - 2]);
         channel.append(&Segment { frames: Arc::new(frames), marks: Arc::new(marks) }, HERE, bytes as u32);
@@ -378,6 +397,23 @@ mod tests {
         assert_eq!(channel.visit(), None);
         append(&mut channel, 10);
         assert_eq!(channel.ahead(), 10, "what was before does not count");
+    }
+
+    #[test]
+    fn who_leaves_does_not_keep_a_lap_from_getting_on() {
+        let name = ChannelName::new("room").unwrap();
+        let mut channel = Channel::new(name, Rendering::Relay, HERE, ChannelSettings::default(), 0);
+        let key = |index| ClientKey { index, generation: 0 };
+        let mut cursors: Vec<LogPosition> = (0..10).map(|index| channel.join(key(index)).1).collect();
+        for round in 0..100 {
+            append(&mut channel, 100);
+            (0..8).for_each(|_| _ = channel.visit());
+            let slot = round % 10;
+            channel.leave(SubscriberSlot::new(slot), cursors.swap_remove(slot));
+            cursors.push(channel.join(key(10 + round as u32)).1);
+            channel.check_invariants();
+            assert!(channel.ahead() <= 500, "{} bytes", channel.ahead());
+        }
     }
 
     #[test]

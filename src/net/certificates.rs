@@ -6,14 +6,14 @@
 //! (rustls guards those keys by a lock that handshakes only read, except for the one that changes them.)
 
 use super::expiry::expires;
-use crate::config::{ConfigError, TlsFiles};
+use crate::config::{ConfigError, TlsFiles, read_again};
+use crate::limits;
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -163,8 +163,5 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 fn read_file(option: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|error| {
-        let problem = format!("{} cannot be read ({error})", path.display());
-        ConfigError::new(option, problem, "give a PEM file that the server's user may read")
-    })
+    read_again(option, path, limits::KEY_FILE_BYTES_MAX)
 }

@@ -1,6 +1,8 @@
 //! Listening sockets: of TCP one per address and worker, which share the port (`SO_REUSEPORT`). Of a socket that was passed to
-//! us, and of a Unix socket, there is but one queue, from which all workers take. (The file is long because the tests of
-//! who may share what stand in it.)
+//! us, and of a Unix socket, there is but one queue, from which all workers take.
+
+#[cfg(test)]
+mod tests;
 
 use super::stream::SocketStream;
 use super::unix_file::{Making, UnixFile, UnixFileError};
@@ -10,7 +12,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token, net};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +61,9 @@ impl ListeningSocket {
 /// If an address is taken, by a second fanwire too, or is not this machine's; or if what was passed does not listen.
 pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError> {
     let mut workers: Vec<Vec<Listening>> = (0..config.workers).map(|_| Vec::new()).collect();
+    // What is ours and listens already, with its option.
+    let mut listened: Vec<(&'static str, ListenAddress)> = Vec::new();
+    listened.extend(config.admin.iter().map(|admin| ("--admin", admin.address.into())));
     let mut hand_out = |sockets: Vec<ListeningSocket>, tls, is_shared| {
         for (worker, socket) in workers.iter_mut().zip(sockets) {
             worker.push(Listening { socket, tls, is_shared });
@@ -72,16 +77,49 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Vec<Listening>>, ConfigError
         let plain = config.listen.iter().map(|address| ("--listen", address, false));
         let tls = config.listen_tls.iter().map(|address| ("--listen-tls", address, true));
         for (option, address, tls) in plain.chain(tls) {
-            let sockets = match address {
-                ListenAddress::Tcp(address) => share(*address, config)
-                    .map(|sockets| sockets.into_iter().map(ListeningSocket::Tcp).collect())
-                    .map_err(|error| explain(option, *address, &error))?,
-                ListenAddress::Unix(path) => share_file(option, path, config)?,
+            let rival = listened.iter().find(|(_, other)| overlap(other, address));
+            let sockets = match (address, rival) {
+                (ListenAddress::Tcp(address), rival) => {
+                    let sockets =
+                        share(*address, config).map_err(|error| explain(option, *address, rival, &error))?;
+                    sockets.into_iter().map(ListeningSocket::Tcp).collect()
+                }
+                // It would be taken over from ourselves.
+                (ListenAddress::Unix(_), Some(rival)) => return Err(taken_by_ours(option, address, rival)),
+                (ListenAddress::Unix(path), None) => share_file(option, path, config)?,
             };
+            listened.push((option, address.clone()));
             hand_out(sockets, tls, false);
         }
     }
     Ok(workers)
+}
+
+/// Files of ours that are to take the places of other servers', who are found no more from then on.
+#[derive(Debug)]
+pub(crate) struct Places(Vec<(&'static str, Arc<UnixFile>)>);
+
+impl Places {
+    /// Those of the sockets of a worker; others have the same.
+    pub(crate) fn of(sockets: &[Listening]) -> Places {
+        let place = |one: &Listening| match &one.socket {
+            ListeningSocket::Unix(_, Some(file)) => {
+                Some((if one.tls { "--listen-tls" } else { "--listen" }, file.clone()))
+            }
+            ListeningSocket::Unix(_, None) | ListeningSocket::Tcp(_) => None,
+        };
+        Places(sockets.iter().filter_map(place).collect())
+    }
+
+    /// Takes them. To be called when nothing else can keep this server from starting.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn take(self) -> Result<(), ConfigError> {
+        self.0.iter().try_for_each(|(option, file)| {
+            file.take_place().map_err(|error| explain_file(option, file.path(), &error.into()))
+        })
+    }
 }
 
 /// A socket that was passed, once for each worker.
@@ -176,7 +214,28 @@ fn set_inherited(socket: &Socket, config: &Config) -> io::Result<()> {
     config.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))
 }
 
-fn explain(option: &'static str, address: SocketAddr, error: &io::Error) -> ConfigError {
+/// Whether who listens on one of them takes the other, or a part of it.
+fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) = (one, other) else { return one == other };
+    let within = |inner: SocketAddr, outer: SocketAddr| match outer.ip() {
+        outer if outer == inner.ip() => true,
+        IpAddr::V4(outer) => outer.is_unspecified() && inner.is_ipv4(),
+        // Of IPv4 too, unless the system is told otherwise.
+        IpAddr::V6(outer) => outer.is_unspecified(),
+    };
+    one.port() == other.port() && (within(*one, *other) || within(*other, *one))
+}
+
+/// Why there is no socket for `address`, which a `rival` of ours may have taken.
+fn explain(
+    option: &'static str,
+    address: SocketAddr,
+    rival: Option<&(&'static str, ListenAddress)>,
+    error: &io::Error,
+) -> ConfigError {
+    if let (ErrorKind::AddrInUse, Some(rival)) = (error.kind(), rival) {
+        return taken_by_ours(option, &address.into(), rival);
+    }
     let (problem, fix) = match error.kind() {
         ErrorKind::AddrInUse => (
             format!("{address} is taken"),
@@ -193,6 +252,23 @@ fn explain(option: &'static str, address: SocketAddr, error: &io::Error) -> Conf
             "ports below 1024 need privileges (CAP_NET_BIND_SERVICE): choose a higher one".to_owned(),
         ),
         _ => (format!("{address} cannot be listened on: {error}"), "choose another address".to_owned()),
+    };
+    ConfigError::new(option, problem, fix)
+}
+
+/// Why there is no socket for `address`, where this server listens already.
+fn taken_by_ours(
+    option: &'static str,
+    address: &ListenAddress,
+    (other, rival): &(&'static str, ListenAddress),
+) -> ConfigError {
+    let problem = format!("{address} is taken by {rival}, where this server listens too");
+    let fix = match (*other, rival) {
+        ("--admin", _) => "give --admin a port of its own",
+        (_, ListenAddress::Unix(_)) => "leave one of them out, or give each a file of its own",
+        (_, ListenAddress::Tcp(_)) => {
+            "leave one of them out: 0.0.0.0 is every address of IPv4, and [::] is every one of IPv4 and IPv6"
+        }
     };
     ConfigError::new(option, problem, fix)
 }
@@ -275,176 +351,5 @@ impl Door {
         if let Door::Unix(_, Some(file)) = self {
             file.remove();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpStream;
-    use std::os::unix::net::UnixStream;
-    use std::path::PathBuf;
-    use std::{env, process};
-
-    impl ListeningSocket {
-        /// Of TCP.
-        fn tcp(&self) -> &TcpListener {
-            match self {
-                ListeningSocket::Tcp(socket) => socket,
-                ListeningSocket::Unix(..) => panic!("it is a Unix socket"),
-            }
-        }
-    }
-
-    fn config(workers: usize, port: u16) -> Config {
-        Config { workers, listen: vec![([127, 0, 0, 1], port).into()], ..Config::default() }
-    }
-
-    #[test]
-    fn workers_share_one_port() {
-        let workers = listen(&config(3, 0)).expect("a free port");
-        let ports: Vec<u16> = workers
-            .iter()
-            .map(|sockets| sockets[0].socket.tcp().local_addr().expect("bound").port())
-            .collect();
-        assert_eq!(ports.len(), 3);
-        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
-    }
-
-    #[test]
-    fn a_port_that_is_taken_is_an_error_although_both_servers_share_theirs_among_workers() {
-        for (first, second) in [(2, 2), (1, 2), (2, 1), (1, 1)] {
-            let workers = listen(&config(first, 0)).expect("a free port");
-            let port = workers[0][0].socket.tcp().local_addr().expect("bound").port();
-            let error = listen(&config(second, port)).expect_err("the port is taken");
-            assert_eq!(error.option, "--listen");
-            assert!(error.to_string().contains("is taken"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_address_of_another_machine_is_an_error_that_says_so() {
-        let elsewhere = Config { listen: vec!["192.0.2.1:0".parse().expect("an address")], ..config(1, 0) };
-        let error = listen(&elsewhere).expect_err("TEST-NET-1 is nobody's");
-        assert!(error.to_string().contains("not an address of this machine"), "{error}");
-    }
-
-    #[test]
-    fn connections_inherit_nodelay_from_their_listener() {
-        let workers = listen(&config(1, 0)).expect("a free port");
-        let listener = workers[0][0].socket.tcp();
-        listener.set_nonblocking(false).expect("a socket");
-        let _peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let (accepted, _) = listener.accept().expect("it was connected to");
-        assert!(accepted.nodelay().expect("a socket"));
-    }
-
-    fn port(sets: &[Vec<Listening>]) -> u16 {
-        sets[0][0].socket.tcp().local_addr().expect("bound").port()
-    }
-
-    #[test]
-    fn two_servers_share_a_port_if_both_say_so() {
-        let sharing = |workers, port| Config { reuse_port: true, ..config(workers, port) };
-        for (first, second) in [(1, 1), (2, 3)] {
-            let workers = listen(&sharing(first, 0)).expect("a free port");
-            let others = listen(&sharing(second, port(&workers))).expect("it may be shared");
-            assert_eq!(port(&others), port(&workers));
-            let error = listen(&config(second, port(&workers))).expect_err("this one does not say so");
-            assert!(error.to_string().contains("--reuse-port"), "{error}");
-        }
-        let workers = listen(&config(1, 0)).expect("a free port");
-        listen(&sharing(1, port(&workers))).expect_err("that one did not say so");
-    }
-
-    fn passing(socket: TcpListener, workers: usize) -> Config {
-        let passed = vec![PassedListener { socket: socket.into(), tls: false }];
-        Config { passed, ..config(workers, 0) }
-    }
-
-    #[test]
-    fn a_socket_that_was_passed_is_every_workers_and_no_address_is_listened_on() {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = socket.local_addr().expect("bound");
-        let workers = listen(&passing(socket, 3)).expect("it listens");
-        assert_eq!(workers.len(), 3);
-        for sockets in &workers {
-            let [only] = &sockets[..] else { panic!("{sockets:?}") };
-            assert_eq!(only.socket.tcp().local_addr().expect("bound"), address);
-            assert!(only.is_shared && !only.tls);
-        }
-        let _peer = TcpStream::connect(address).expect("it listens");
-        let accept = |worker: usize| workers[worker].first().expect("one").socket.tcp().accept();
-        let (accepted, _) = accept(1).expect("any worker takes it");
-        assert!(accepted.nodelay().expect("a socket"));
-        assert_eq!(accept(0).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
-    }
-
-    /// A path of this test's own.
-    fn path(name: &str) -> PathBuf {
-        env::temp_dir().join(format!("fanwire-listener-{name}-{}.sock", process::id()))
-    }
-
-    #[test]
-    fn workers_take_from_the_one_queue_of_a_unix_socket_whose_file_goes_with_the_last() {
-        let path = path("queue");
-        let config = Config { listen: vec![path.clone().into()], ..config(3, 0) };
-        let mut workers = listen(&config).expect("a directory");
-        assert!(workers.iter().all(|sockets| !sockets[0].is_shared), "it is ours alone");
-        let accept = |sockets: &[Listening]| match &sockets[0].socket {
-            ListeningSocket::Unix(socket, _) => socket.accept().map(drop),
-            ListeningSocket::Tcp(_) => panic!("it is of TCP"),
-        };
-        let _peer = UnixStream::connect(&path).expect("it listens");
-        accept(&workers[1]).expect("any worker takes it");
-        assert_eq!(accept(&workers[0]).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
-        workers.truncate(1);
-        assert!(path.exists());
-        drop(workers);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_unix_socket_that_cannot_be_is_an_error_that_names_the_fix() {
-        let path = path("taken");
-        let on = |path: &Path, reuse_port| {
-            let listen_tls = vec![path.to_owned().into()];
-            listen(&Config { listen: Vec::new(), listen_tls, reuse_port, ..config(1, 0) })
-        };
-        let _first = on(&path, false).expect("a directory");
-        let error = on(&path, false).expect_err("it is taken");
-        assert_eq!(error.option, "--listen-tls");
-        assert!(error.problem.contains("is taken") && error.fix.contains("--reuse-port"), "{error}");
-        on(&path, true).expect("it takes over");
-        let nowhere = path.with_file_name("no-such-directory").join("a.sock");
-        assert!(on(&nowhere, false).expect_err("no directory").fix.contains("directory"));
-        let long = path.with_file_name("x".repeat(200));
-        assert!(on(&long, false).expect_err("too long a name").fix.contains("107 bytes"));
-    }
-
-    #[test]
-    fn a_unix_socket_that_was_passed_is_every_workers_and_its_file_stays() {
-        let path = path("passed");
-        drop(std::fs::remove_file(&path));
-        let socket = UnixListener::bind(&path).expect("a directory");
-        let passed = vec![PassedListener { socket: socket.into(), tls: false }];
-        let workers = listen(&Config { passed, ..config(2, 0) }).expect("it listens");
-        assert!(workers.iter().all(|sockets| sockets.len() == 1 && sockets[0].is_shared));
-        UnixStream::connect(&path).expect("it listens");
-        drop(workers);
-        assert!(path.exists(), "who has made it removes it");
-        std::fs::remove_file(&path).expect("it is there");
-    }
-
-    #[test]
-    fn a_socket_that_does_not_listen_is_an_error_that_names_the_fix() {
-        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
-        let error = listen(&passing(bound.into(), 1)).expect_err("nobody called listen");
-        assert_eq!(error.option, "LISTEN_FDS");
-        assert!(
-            error.to_string().contains("does not listen") && error.fix.contains("ListenStream="),
-            "{error}"
-        );
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use buffers::Buffers;
 
 use super::Received;
 use crate::limits;
-use buffers::{Outgoing, Rest, keep};
+use buffers::{Outgoing, Rest};
 use rustls::server::{ServerConfig, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -146,10 +146,10 @@ impl<S: Stream> Tls<S> {
         self.accepted_ms
     }
 
-    /// Bytes that it holds for this client alone.
+    /// Bytes of memory that it holds for this client alone.
     pub(crate) fn held_bytes(&self) -> usize {
-        let kept = self.undigested.len() + self.unread.bytes().len() + self.unsent.bytes().len();
-        kept + self.first.bytes().len()
+        let rests = [&self.unread, &self.unsent, &self.first].map(Rest::held_bytes);
+        self.undigested.capacity() + rests.iter().sum::<usize>()
     }
 
     /// Whether ciphertext waits for room in the stream.
@@ -380,7 +380,8 @@ impl<S: Stream> Tls<S> {
         let has_answered = !outgoing.is_empty();
         match result {
             Ok(()) => {
-                keep(&mut self.undigested, rest);
+                // In memory of its own: a few bytes of the next record do not keep that of the last.
+                self.undigested = rest.to_vec();
                 if self.stage == Stage::Handshaking && !self.session.is_handshaking() {
                     self.stage = Stage::Open;
                     let resumed = self.session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);

@@ -2,12 +2,14 @@
 //!
 //! A file on which nobody answers is what a server left that was killed: it is replaced. One on which somebody answers is
 //! taken over only by who says so, and without a moment in which nobody answers: the new socket is bound by another name,
-//! which is then renamed. Who was there before notices that the file is no longer its own and leaves it.
+//! which is renamed when all else is ready ([`UnixFile::take_place`]). Who was there before notices that the file is no
+//! longer its own and leaves it.
 
 use crate::limits;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use std::process;
 #[derive(Debug)]
 pub(crate) struct UnixFile {
     path: PathBuf,
+    /// Where it waits to take the place of another's.
+    interim: Option<PathBuf>,
     /// What tells it from another of its name: its device's number and its own there.
     identity: (u64, u64),
 }
@@ -48,12 +52,14 @@ impl From<io::Error> for UnixFileError {
 }
 
 impl UnixFile {
-    /// Makes the file at `path`, with a socket that listens on it.
+    /// Makes the file at `path`, with a socket that listens on it. Where somebody else answers, that stays so until it
+    /// [takes its place](Self::take_place).
     ///
     /// # Errors
     /// If it is another's, or the system refuses.
     pub(super) fn listen(path: &Path, making: Making) -> Result<(UnixListener, UnixFile), UnixFileError> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        let mut interim = None;
         match occupant(path)? {
             Occupant::Nobody => bind(&socket, path, making.mode)?,
             Occupant::Remains => {
@@ -61,22 +67,28 @@ impl UnixFile {
                 bind(&socket, path, making.mode)?;
             }
             Occupant::Server if making.takes_over => {
-                let mut name = path.as_os_str().to_owned();
-                name.push(format!(".{}", process::id()));
-                let interim = Path::new(&name);
-                if matches!(occupant(interim)?, Occupant::Remains) {
-                    fs::remove_file(interim)?;
+                // Nobody else's, and short: `path` may be as long as the system allows already.
+                let name = format!("{:x}.{:x}", process::id(), socket.as_raw_fd());
+                let waiting = path.with_file_name(name);
+                if matches!(occupant(&waiting)?, Occupant::Remains) {
+                    fs::remove_file(&waiting)?;
                 }
-                bind(&socket, interim, making.mode)?;
-                if let Err(error) = fs::rename(interim, path) {
-                    drop(fs::remove_file(interim));
-                    return Err(error.into());
-                }
+                bind(&socket, &waiting, making.mode)?;
+                interim = Some(waiting);
             }
             Occupant::Server => return Err(UnixFileError::Taken),
         }
-        let identity = identity(path)?;
-        Ok((socket.into(), UnixFile { path: path.to_owned(), identity }))
+        let identity = identity(interim.as_deref().unwrap_or(path))?;
+        Ok((socket.into(), UnixFile { path: path.to_owned(), interim, identity }))
+    }
+
+    /// Takes the place of the file of another server, if it is to. To be called once, when nothing else can keep this
+    /// server from starting: that one is found no more.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(super) fn take_place(&self) -> io::Result<()> {
+        self.interim.as_ref().map_or(Ok(()), |interim| fs::rename(interim, &self.path))
     }
 
     /// Where it is.
@@ -86,9 +98,11 @@ impl UnixFile {
 
     /// Removes it, if it is still this socket's: nobody new finds it.
     pub(crate) fn remove(&self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            // Where it cannot be removed, it is a file on which nobody answers.
-            drop(fs::remove_file(&self.path));
+        for path in [Some(&self.path), self.interim.as_ref()].into_iter().flatten() {
+            if identity(path).is_ok_and(|identity| identity == self.identity) {
+                // Where it cannot be removed, it is a file on which nobody answers.
+                drop(fs::remove_file(path));
+            }
         }
     }
 }
@@ -173,7 +187,10 @@ mod tests {
     #[test]
     fn a_file_on_which_nobody_answers_is_replaced() {
         let path = path("remains");
-        drop(UnixListener::bind(&path).expect("a directory"));
+        // It never listened: nobody answers, whoever has got a copy of it meanwhile.
+        let bound = Socket::new(Domain::UNIX, Type::STREAM, None)
+            .and_then(|socket| socket.bind(&SockAddr::unix(&path)?));
+        bound.expect("a directory");
         assert!(path.exists(), "a socket's file outlives it");
         let _server = UnixFile::listen(&path, MAKING).expect("nobody answers");
         UnixStream::connect(&path).expect("it listens");
@@ -184,7 +201,10 @@ mod tests {
         let path = path("taken");
         let (_first, first_file) = UnixFile::listen(&path, MAKING).expect("a directory");
         assert!(matches!(UnixFile::listen(&path, MAKING), Err(UnixFileError::Taken)));
+        drop(UnixFile::listen(&path, TAKING).expect("it may"));
+        UnixStream::connect(&path).expect("who takes no place leaves it to the first");
         let (second, second_file) = UnixFile::listen(&path, TAKING).expect("it may");
+        second_file.take_place().expect("a directory");
         second.set_nonblocking(false).expect("a socket");
         let _peer = UnixStream::connect(&path).expect("it listens");
         second.accept().expect("it is found by the name of the first");
@@ -192,6 +212,16 @@ mod tests {
         assert!(path.exists(), "the first leaves what is no longer its own");
         drop(second_file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_of_the_longest_path_is_taken_over_too() {
+        let rest = path("").as_os_str().len();
+        let path = path(&"x".repeat(107 - rest));
+        let (_first, _first_file) = UnixFile::listen(&path, MAKING).expect("107 bytes");
+        let (_second, second_file) = UnixFile::listen(&path, TAKING).expect("it may");
+        second_file.take_place().expect("a directory");
+        UnixStream::connect(&path).expect("it listens");
     }
 
     #[test]

@@ -103,6 +103,19 @@ impl ClientRequest {
         })
     }
 
+    /// The same request for what stands below its path: `name` comes behind the path and before the query.
+    ///
+    /// # Errors
+    /// If `name` has what may not stand in a request's target.
+    pub fn below(self, name: &str) -> Result<ClientRequest, InvalidRequest> {
+        let (path, query) = self.target.split_at(self.target.find('?').unwrap_or(self.target.len()));
+        let target = format!("{}/{name}{query}", path.trim_end_matches('/'));
+        if !head::is_target(target.as_bytes()) {
+            return Err(InvalidRequest::Target);
+        }
+        Ok(ClientRequest { target, ..self })
+    }
+
     /// The request with an Origin header.
     ///
     /// # Errors
@@ -213,12 +226,13 @@ impl Expectation {
     /// Reads a whole response head.
     ///
     /// # Errors
-    /// If it is not HTTP/1.1, or a 101 that does not answer the request (§4.1).
+    /// If it is not HTTP/1.1, has too many header fields, or is a 101 that does not answer the request (§4.1).
     pub(super) fn check(&self, bytes: &[u8]) -> Result<Answer, HandshakeError> {
         let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
         let mut parsed = httparse::Response::new(&mut headers);
         match parsed.parse(bytes) {
             Ok(httparse::Status::Complete(_)) => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooManyHeaders),
             Ok(httparse::Status::Partial) | Err(_) => return Err(HandshakeError::ResponseInvalid),
         }
         match (parsed.code, parsed.version) {

@@ -17,71 +17,34 @@
 //! Close frame is out and the peer's is awaited; in `Closed` both are out, or no more are to come. Nothing is
 //! ever appended to `out` after a Close frame.
 
-use super::assembler::{self, Assembler};
-use super::client_handshake::{Answer, ClientRequest, Expectation};
-use super::close::{self, CloseCode, CloseReason};
-use super::decoder::{self, Decoded, FrameDecoder, Piece};
-use super::deflate::{Context, Deflate, Deflater, Inflater, Window};
+mod closing;
+mod connecting;
+mod open;
+mod role;
+
+use super::assembler::Assembler;
+use super::client_handshake::{Answer, ClientRequest};
+use super::close::{CloseCode, CloseReason};
+use super::decoder::FrameDecoder;
+use super::deflate::{Deflate, Deflater, Inflater};
 use super::encoder;
-use super::error::{HandshakeError, ProtocolError};
-use super::frame::{Expected, FrameHeader, Opcode, Parse, Rsv};
-use super::handshake::{self, AcceptKey, Agreement, Method, Request};
+use super::error::ProtocolError;
+use super::event::{Closure, Event, Timeout};
+use super::frame::Opcode;
+use super::handshake::{self, Agreement, Method};
 use super::head::{HeadKind, HeadReader};
-use super::mask::{self, MaskingKey};
 use super::message::{Kind, Message, Payload};
 use super::response::{Response, Status};
 use super::time::Time;
-use super::utf8;
-use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits, OWN_BYTES_MARK};
+use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
+use closing::Closing;
+use connecting::{Awaiting, Connecting};
+use open::{Open, Outcome, RTT_UNKNOWN, Unfinished};
+use role::{KeySource, Role};
 use std::mem;
 use std::sync::Arc;
-
-/// What comes out of a connection. Pings are answered and Pongs taken note of without an event.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event<'i> {
-    /// Server role: a whole request head came. Answer it with [`Connection::accept`] or [`Connection::respond`]. Boxed,
-    /// because it comes once, and an event is as large as its largest kind.
-    Requested(Box<Request>),
-    /// Client role: the server's 101 was right, and the connection is open.
-    Accepted(Agreement),
-    /// A message came.
-    Message(Message<'i>),
-    /// The connection has ended. This comes once; only bytes to flush may follow it.
-    Closed(Closure),
-}
-
-/// Why a connection ended, for logs and counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Closure {
-    /// The peer's Close frame came, with its code and reason. `None` stands for a frame without a code, reported as
-    /// [`CloseCode::NO_STATUS`].
-    Agreed(Option<CloseCode>, CloseReason),
-    /// Server role: the request was answered by a response instead of a 101. Client role: the server answered so.
-    Responded(Status),
-    /// The peer broke RFC 6455 or a limit, and the connection failed (§7.1.7).
-    Failed(ProtocolError),
-    /// The caller failed the connection with this code ([`Connection::fail`]).
-    Dropped(CloseCode),
-    /// The opening handshake was not HTTP, or not acceptable.
-    Refused(HandshakeError),
-    /// The peer took too long.
-    TimedOut(Timeout),
-    /// The peer's end of the TCP connection came without a Close frame; reported as [`CloseCode::ABNORMAL`].
-    Lost,
-}
-
-/// What a peer took too long for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Timeout {
-    /// The opening handshake, as a whole.
-    Handshake,
-    /// Any byte at all.
-    Idle,
-    /// The answer to our Close frame.
-    Close,
-}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,53 +75,6 @@ pub struct Connection {
 const _: () =
     assert!(size_of::<usize>() != 8 || size_of::<Connection>() <= 56, "100,000 idle connections are cheap");
 
-/// Who masks (§5.1).
-#[derive(Debug)]
-enum Role {
-    Server,
-    Client(Box<KeySource>),
-}
-
-/// Where a client's masking keys come from: a cipher's stream, which nobody can predict who does not know its seed
-/// (§5.3, §10.3).
-#[derive(Debug)]
-struct KeySource(ChaCha20Rng);
-
-impl Role {
-    /// The key of the next frame to send.
-    #[inline]
-    fn next_masking_key(&mut self) -> Option<MaskingKey> {
-        match self {
-            Role::Server => None,
-            Role::Client(keys) => Some(MaskingKey(keys.0.next_u32().to_ne_bytes())),
-        }
-    }
-
-    /// What the peer's frames must be like.
-    #[inline]
-    fn expected(&self, continuation: bool, deflate: bool) -> Expected {
-        let rsv = if deflate { Rsv::RSV1 } else { Rsv::NONE };
-        Expected { masked: matches!(self, Role::Server), continuation, rsv }
-    }
-
-    /// The bytes of the window that the peer keeps from message to message when it compresses, if it does.
-    fn window_of_peer(&self, deflate: Deflate) -> Option<usize> {
-        let (no_context_takeover, bits) = match self {
-            Role::Server => (deflate.client_no_context_takeover, deflate.client_window_bits()),
-            Role::Client(_) => (deflate.server_no_context_takeover, deflate.server_window_bits()),
-        };
-        (!no_context_takeover).then_some(1 << bits)
-    }
-
-    /// The window with which our own messages are compressed.
-    fn own_window(&self, deflate: Deflate) -> Option<Window> {
-        Window::within(match self {
-            Role::Server => deflate.server_window_bits(),
-            Role::Client(_) => deflate.client_window_bits(),
-        })
-    }
-}
-
 #[derive(Debug)]
 enum State {
     /// The peer's request, or its response, is coming in.
@@ -175,96 +91,11 @@ enum State {
     Ended,
 }
 
-#[derive(Debug)]
-struct Connecting {
-    since: Time,
-    head: HeadReader,
-    /// Client role: what the response must match.
-    expectation: Option<Expectation>,
-    /// Server role: what proxies have added to the request is kept.
-    keeps_forwarding: bool,
-}
-
-#[derive(Debug)]
-struct Awaiting {
-    since: Time,
-    /// What the 101 will say, or why there must be none.
-    upgrade: Result<AcceptKey, HandshakeError>,
-    method: Method,
-    /// What came behind the request head.
-    held: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Open {
-    decoder: FrameDecoder,
-    /// What was agreed about compression, if messages may be compressed.
-    deflate: Option<Deflate>,
-    /// The message that came last, or is coming, is compressed.
-    compressed: bool,
-    /// Milliseconds that the latest answered Ping took, or [`RTT_UNKNOWN`].
-    rtt_ms: u16,
-    /// All that an idle connection does not have. Invariant: `None` unless something of it is in use.
-    unfinished: Option<Box<Unfinished>>,
-}
-
-#[derive(Debug, Default)]
-struct Unfinished {
-    /// The message of which a part has come (§5.4).
-    message: Option<Assembler>,
-    /// The payload of a control frame of which a part has come.
-    control: Vec<u8>,
-    /// The peer does not take what we write: Pongs wait.
-    congested: bool,
-    /// The latest Ping that came meanwhile.
-    owed_pong: Option<Box<[u8]>>,
-    /// Input that is to be consumed before any other.
-    held: Vec<u8>,
-    /// What the peer's next compressed message may refer to. Only of a peer that takes its context over (RFC 7692
-    /// §7.1.1).
-    context: Context,
-}
-
-#[derive(Debug)]
-struct Closing {
-    since: Time,
-    decoder: FrameDecoder,
-    /// Messages may be compressed.
-    deflate: bool,
-    /// A fragmented message is unfinished; it is discarded, but the rules of §5.4 hold.
-    continuation: bool,
-    /// The payload of a control frame of which a part has come.
-    control: Vec<u8>,
-    /// Input that is to be consumed before any other: the frames that follow begin within it.
-    held: Vec<u8>,
-}
-
-/// There was no answer to a Ping yet.
-const RTT_UNKNOWN: u16 = u16::MAX;
-
-/// What messages that come whole must be like. It holds for all of them up to the first that is anything else.
-#[derive(Clone, Copy, Debug)]
-struct WholeMessages {
-    are_masked: bool,
-    message_bytes_max: usize,
-}
-
 /// What an input comes to.
 enum Step<'i> {
     Event(Option<Event<'i>>),
     /// The payload of this message, which has come whole, is its compressed form.
     Inflate(Message<'i>),
-}
-
-/// What the frames in an input come to.
-enum Outcome<'i> {
-    /// All of the input is consumed.
-    Starved,
-    Message(Message<'i>),
-    /// A message that is still to be inflated.
-    Compressed(Message<'i>),
-    /// The peer's Close frame.
-    Close(Option<CloseCode>, CloseReason),
 }
 
 // ---- Constructors ---------------------------------------------------------------------------------------------------
@@ -439,7 +270,10 @@ impl Connection {
             None => inflater.inflate(kind, compressed, message_bytes_max, None),
             Some(window) => {
                 let context = &mut open.unfinished.get_or_insert_default().context;
-                inflater.inflate(kind, compressed, message_bytes_max, Some((context, window)))
+                let message = inflater.inflate(kind, compressed, message_bytes_max, Some((context, window)));
+                // Behind empty messages there is nothing to refer to.
+                open.forget_unused();
+                message
             }
         }
     }
@@ -452,7 +286,7 @@ impl Connection {
         Event::Closed(Closure::Failed(error))
     }
 
-    /// The way that almost all messages take, short for speed: see [`WholeMessages`].
+    /// The way that almost all messages take, short for speed: see [`WholeMessages`](open::WholeMessages).
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
     fn lent_message<'i>(&mut self, input: &mut &'i mut [u8], now: Time) -> Option<Message<'i>> {
@@ -507,8 +341,8 @@ impl Connection {
                 let (request, awaiting) = match connecting.read_request(input) {
                     Ok(None) => return Step::Event(None),
                     Ok(Some(decided)) => decided,
-                    Err(error) => {
-                        error.response().append(true, out);
+                    Err((error, with_body)) => {
+                        error.response().append(with_body, out);
                         self.state = State::Closed { since: now };
                         return Step::Event(Some(Event::Closed(Closure::Refused(error))));
                     }
@@ -619,8 +453,8 @@ impl Connection {
         self.heard = now;
     }
 
-    /// Says whether bytes of the peer's own wait unwritten, more than [`OWN_BYTES_MARK`] of them. Say it again whenever
-    /// that may have changed: it is cheap.
+    /// Says whether bytes of the peer's own wait unwritten, more than
+    /// [`OWN_BYTES_MARK`](crate::limits::OWN_BYTES_MARK) of them. Say it again whenever that may have changed: it is cheap.
     ///
     /// Meanwhile Pings are not answered, but for the latest, whose Pong is appended to `out` when the congestion ends
     /// (§5.5.3 allows it). The same holds within [`next_event`](Self::next_event) once `out` is longer than the mark.
@@ -672,7 +506,7 @@ impl Connection {
     /// Server role: opens the connection by a 101 (§4.2.2). Returns what was [held](Self::hold): hand it to
     /// [`next_event`](Self::next_event) before any other input.
     ///
-    /// A request whose [`upgrade`](Request::upgrade) is an error must not be accepted; it is refused with that error
+    /// A request whose [`upgrade`](super::Request::upgrade) is an error must not be accepted; it is refused with that error
     /// here, without an event. Does nothing unless a decision is awaited.
     pub fn accept(&mut self, agreement: Agreement, now: Time, out: &mut Vec<u8>) -> Vec<u8> {
         match mem::replace(&mut self.state, State::Ended) {
@@ -938,255 +772,5 @@ impl Connection {
             State::Closing(closing) => closing.control.capacity() + closing.held.capacity(),
             State::Closed { .. } | State::Ended => 0,
         }
-    }
-}
-
-// ---- The states -----------------------------------------------------------------------------------------------------
-
-impl Connecting {
-    fn read_request(&mut self, input: &mut &mut [u8]) -> Result<Option<(Request, Awaiting)>, HandshakeError> {
-        let Some(head) = self.head.read(input)? else { return Ok(None) };
-        let (request, accept_key) = handshake::parse_request(&head, self.keeps_forwarding)?;
-        let upgrade = request.upgrade.and(accept_key.ok_or(HandshakeError::UpgradeMissing));
-        let awaiting = Awaiting { since: self.since, upgrade, method: request.method, held: Vec::new() };
-        Ok(Some((request, awaiting)))
-    }
-
-    fn read_response(&mut self, input: &mut &mut [u8]) -> Result<Option<Answer>, HandshakeError> {
-        let Some(expectation) = &self.expectation else { return Ok(None) };
-        loop {
-            let Some(head) = self.head.read(input)? else { return Ok(None) };
-            match expectation.check(&head)? {
-                Answer::Interim => self.head = HeadReader::new(HeadKind::Response),
-                answer => return Ok(Some(answer)),
-            }
-        }
-    }
-}
-
-impl WholeMessages {
-    /// Reads a message that came in one frame, whole in this input, and not compressed.
-    ///
-    /// `None`, and nothing is consumed, if it is anything else that comes next, or if anything is wrong with it: what to do
-    /// then is decided by [`Open::read_frames`], which would make the same of this message, too.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
-    fn lend<'i>(self, input: &mut &'i mut [u8]) -> Option<Message<'i>> {
-        let kind = FrameHeader::whole_message(*input.first()?)?;
-        let Ok(Parse::Complete((header, header_len))) = FrameHeader::parse(input) else { return None };
-        let payload_len = usize::try_from(header.payload_len).ok()?;
-        let fits = payload_len <= self.message_bytes_max && payload_len <= input.len() - header_len;
-        if !fits || header.masking_key.is_some() != self.are_masked {
-            return None;
-        }
-        let bytes = &mut input[header_len..header_len + payload_len];
-        if let Some(key) = header.masking_key {
-            mask::apply(key, bytes, 0);
-        }
-        if kind == Kind::Text && !utf8::is_utf8(bytes) {
-            // As it was, for whom it is left to.
-            if let Some(key) = header.masking_key {
-                mask::apply(key, bytes, 0);
-            }
-            return None;
-        }
-        decoder::split_front(input, header_len);
-        Some(Message { kind, payload: Payload::Lent(decoder::split_front(input, payload_len)) })
-    }
-}
-
-impl Open {
-    /// What messages that come whole must be like; `None` within a frame or a fragmented message.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "its result goes through memory otherwise")]
-    fn whole_messages(&self, limits: &Limits, role: &Role) -> Option<WholeMessages> {
-        let is_in_message = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.message.is_some());
-        if is_in_message || !self.decoder.is_between_frames() {
-            return None;
-        }
-        let are_masked = role.expected(false, false).masked;
-        Some(WholeMessages { are_masked, message_bytes_max: limits.message_bytes_max })
-    }
-
-    /// Reads frames until a message is whole or the peer's Close frame came.
-    /// `quiet_ms`: since our latest Ping, if nothing has come since.
-    fn read_frames<'i>(
-        &mut self,
-        input: &mut &'i mut [u8],
-        quiet_ms: Option<u32>,
-        limits: &Limits,
-        role: &mut Role,
-        out: &mut Vec<u8>,
-    ) -> Result<Outcome<'i>, ProtocolError> {
-        while let Some(decoded) = self.decoder.next(input)? {
-            match decoded {
-                Decoded::Header(header) => self.begin_frame(&header, limits, role)?,
-                Decoded::Payload(piece) if piece.opcode.is_control() => {
-                    if let Some((code, reason)) = self.take_control(&piece, quiet_ms, role, out)? {
-                        return Ok(Outcome::Close(code, reason));
-                    }
-                }
-                Decoded::Payload(piece) => {
-                    if let Some(message) = self.take_data(piece)? {
-                        return Ok(if self.compressed {
-                            Outcome::Compressed(message)
-                        } else {
-                            Outcome::Message(message)
-                        });
-                    }
-                }
-            }
-        }
-        Ok(Outcome::Starved)
-    }
-
-    /// Decides by its header whether a frame may come, before any of its payload is kept.
-    #[inline]
-    fn begin_frame(
-        &mut self,
-        header: &FrameHeader,
-        limits: &Limits,
-        role: &Role,
-    ) -> Result<(), ProtocolError> {
-        let message = self.unfinished.as_mut().and_then(|unfinished| unfinished.message.as_mut());
-        header.check(role.expected(message.is_some(), self.deflate.is_some()))?;
-        if header.opcode.is_control() {
-            return Ok(());
-        }
-        if let Some(message) = message {
-            return message.begin_fragment(header.payload_len, limits.message_bytes_max);
-        }
-        self.compressed = header.rsv.contains(Rsv::RSV1);
-        assembler::check_len(header.payload_len, 0, limits.message_bytes_max, self.compressed)
-    }
-
-    /// Takes a piece of a data frame; returns the message that it ends, compressed if it came so. What comes whole is
-    /// lent, the rest assembled.
-    #[inline]
-    fn take_data<'i>(&mut self, piece: Piece<'i>) -> Result<Option<Message<'i>>, ProtocolError> {
-        let Piece { opcode, fin, first, last, bytes } = piece;
-        let kind = match opcode {
-            Opcode::Text => Kind::Text,
-            _ => Kind::Binary,
-        };
-        if first && last && fin && opcode != Opcode::Continuation {
-            if kind == Kind::Text && !self.compressed && !utf8::is_utf8(bytes) {
-                return Err(ProtocolError::TextNotUtf8);
-            }
-            return Ok(Some(Message { kind, payload: Payload::Lent(bytes) }));
-        }
-        let unfinished = self.unfinished.get_or_insert_default();
-        // A continuation's message is there already, by the check of its header.
-        let message = unfinished.message.get_or_insert_with(|| Assembler::new(kind, self.compressed));
-        message.push(bytes, self.decoder.remaining())?;
-        if !(last && fin) {
-            return Ok(None);
-        }
-        let whole = unfinished.message.take().map(Assembler::finish).transpose()?;
-        self.forget_unused();
-        Ok(whole.map(|(kind, bytes)| Message { kind, payload: Payload::Assembled(bytes) }))
-    }
-
-    /// Takes a piece of a control frame and obeys it when it is whole (§5.5); returns a Close frame's code and reason.
-    fn take_control(
-        &mut self,
-        piece: &Piece<'_>,
-        quiet_ms: Option<u32>,
-        role: &mut Role,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
-        let collected;
-        let payload = if piece.first && piece.last {
-            &*piece.bytes
-        } else {
-            let control = &mut self.unfinished.get_or_insert_default().control;
-            control.extend_from_slice(piece.bytes);
-            if !piece.last {
-                return Ok(None);
-            }
-            collected = mem::take(control);
-            self.forget_unused();
-            &collected
-        };
-        match piece.opcode {
-            Opcode::Close => return close::parse_close(payload).map(Some),
-            Opcode::Ping => self.answer_ping(payload, role, out),
-            // §5.5.3: a Pong that answers nothing is a heartbeat, and "a response is not expected".
-            _ => {
-                if let Some(ms) = quiet_ms {
-                    self.rtt_ms = u16::try_from(ms).unwrap_or(RTT_UNKNOWN).min(RTT_UNKNOWN - 1);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// §5.5.2: "an endpoint MUST send a Pong frame in response"; §5.5.3: "MAY elect to send a Pong frame for only the
-    /// most recently processed Ping frame", which is what a peer gets that does not read what we write.
-    fn answer_ping(&mut self, payload: &[u8], role: &mut Role, out: &mut Vec<u8>) {
-        let congested = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.congested);
-        if congested || out.len() > OWN_BYTES_MARK {
-            self.unfinished.get_or_insert_default().owed_pong = Some(payload.into());
-            return;
-        }
-        if let Some(unfinished) = &mut self.unfinished {
-            unfinished.owed_pong = None;
-            self.forget_unused();
-        }
-        encoder::append_control(Opcode::Pong, role.next_masking_key(), payload, out);
-    }
-
-    /// Restores the invariant of `unfinished`.
-    fn forget_unused(&mut self) {
-        let in_use = self.unfinished.as_ref().is_some_and(|unfinished| {
-            let Unfinished { message, control, congested, owed_pong, held, context } = &**unfinished;
-            message.is_some()
-                || !control.is_empty()
-                || *congested
-                || owed_pong.is_some()
-                || !held.is_empty()
-                || !context.is_empty()
-        });
-        if !in_use {
-            self.unfinished = None;
-        }
-    }
-
-    /// Our Close frame is out. No half message survives, but where the decoder stands in a frame does, and what it is to
-    /// read next.
-    fn start_closing_handshake(self, now: Time) -> Closing {
-        let unfinished = self.unfinished.map(|unfinished| *unfinished).unwrap_or_default();
-        let continuation = unfinished.message.is_some();
-        let deflate = self.deflate.is_some();
-        let Unfinished { control, held, .. } = unfinished;
-        Closing { since: now, decoder: self.decoder, deflate, continuation, control, held }
-    }
-}
-
-impl Closing {
-    /// Reads frames until the peer's Close frame came; returns its code and reason.
-    fn read_frames(
-        &mut self,
-        input: &mut &mut [u8],
-        role: &Role,
-    ) -> Result<Option<(Option<CloseCode>, CloseReason)>, ProtocolError> {
-        while let Some(decoded) = self.decoder.next(input)? {
-            match decoded {
-                Decoded::Header(header) => header.check(role.expected(self.continuation, self.deflate))?,
-                Decoded::Payload(Piece { opcode: Opcode::Close, last, bytes, .. }) => {
-                    self.control.extend_from_slice(bytes);
-                    if last {
-                        return close::parse_close(&self.control).map(Some);
-                    }
-                }
-                Decoded::Payload(Piece { opcode: Opcode::Ping | Opcode::Pong, .. }) => self.control.clear(),
-                Decoded::Payload(Piece { fin, last, .. }) => {
-                    if last {
-                        self.continuation = !fin;
-                    }
-                }
-            }
-        }
-        Ok(None)
     }
 }

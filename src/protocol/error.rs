@@ -104,8 +104,8 @@ handshake_errors! {
     "RFC 9112 §3" RequestLineInvalid => BAD_REQUEST "the request line is not HTTP";
     "RFC 9112 §2.2" BareLineBreak => BAD_REQUEST "a line ends with CR or LF alone, or contains NUL";
     "RFC 9112 §5.1" HeaderInvalid => BAD_REQUEST "a header field is malformed";
-    "RFC 9112 §3" HeadTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE "the request head is too large";
-    "RFC 6585 §5" TooManyHeaders => REQUEST_HEADER_FIELDS_TOO_LARGE "the request has too many header fields";
+    "RFC 9112 §3" HeadTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE "the HTTP head is too large";
+    "RFC 6585 §5" TooManyHeaders => REQUEST_HEADER_FIELDS_TOO_LARGE "the HTTP head has too many header fields";
     "RFC 9112 §2.3" HttpVersion => HTTP_VERSION_NOT_SUPPORTED "the request must be HTTP/1.1";
     "RFC 9112 §3.2" TargetInvalid => BAD_REQUEST "the request target is not a path or an absolute http URL";
     "RFC 9112 §3.2" HostMissing => BAD_REQUEST "the Host header is missing";

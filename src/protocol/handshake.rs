@@ -95,8 +95,7 @@ pub struct Request {
     pub origin: Origin,
     /// The Authorization header.
     pub authorization: Authorization,
-    /// The subprotocols that the client offers, the preferred one first; at most
-    /// [`SUBPROTOCOLS_MAX`](crate::limits::SUBPROTOCOLS_MAX).
+    /// The subprotocols that the client offers, the preferred one first; at most [`SUBPROTOCOLS_MAX`].
     pub subprotocols: Vec<Box<str>>,
     /// The valid offers of permessage-deflate (RFC 7692 §5.1), the preferred one first; at most
     /// [`DEFLATE_OFFERS_MAX`](crate::limits::DEFLATE_OFFERS_MAX). None of a Safari that is known to break its word.

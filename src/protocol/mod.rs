@@ -181,6 +181,7 @@ mod decoder;
 mod deflate;
 mod encoder;
 mod error;
+mod event;
 mod frame;
 mod handshake;
 mod head;
@@ -192,7 +193,7 @@ mod utf8;
 
 pub use client_handshake::{ClientRequest, InvalidRequest};
 pub use close::{CloseCode, CloseReason, parse_close};
-pub use connection::{Closure, Connection, Event, Timeout, Wants};
+pub use connection::{Connection, Wants};
 pub use decoder::{Decoded, FrameDecoder, Piece};
 pub use deflate::{
     ClientWindow, Compressing, Deflate, DeflateOffer, DeflatePolicy, Deflater, Inflater, Window, WindowBits,
@@ -200,6 +201,7 @@ pub use deflate::{
 };
 pub use encoder::{append_close, append_control, append_frame, append_message, unmasked_frame_len};
 pub use error::{HandshakeError, ProtocolError};
+pub use event::{Closure, Event, Timeout};
 pub use frame::{Expected, FrameHeader, Opcode, Parse, Rsv};
 pub use handshake::{Agreement, Authorization, Forwarding, Method, Origin, Request};
 pub use mask::MaskingKey;

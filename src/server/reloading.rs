@@ -39,6 +39,8 @@ struct Shared {
     turn: Mutex<()>,
     /// Locked for a moment only: whoever asks what the server runs with does not wait for a disk.
     running: Mutex<Running>,
+    /// The files that it came from. Locked while they are looked at, which may take as long as a disk does, too.
+    watched: Mutex<Watched>,
     /// Its end is the end of the thread that looks at files.
     _watching: Option<Sender<()>>,
 }
@@ -55,11 +57,11 @@ struct Running {
     /// With what tokens are checked, if they are.
     keys: Option<Arc<Keys>>,
     settings: Vec<Setting>,
-    watched: Watched,
 }
 
 impl Reloading {
-    /// Of the shards of `mesh`, which run with `described` and the `keys` that it names; its files are looked at from now on.
+    /// Of the shards of `mesh`, which run with `described` and the `keys` that it names; its files are looked at from now on,
+    /// and have changed if they look different from what was `watched`.
     ///
     /// # Errors
     /// If the system has no room for a thread.
@@ -67,13 +69,14 @@ impl Reloading {
         mesh: Arc<Mesh<Waker>>,
         ending: Ending,
         described: Described,
+        watched: Watched,
         keys: Option<Arc<Keys>>,
         is_passed: bool,
         source: Option<ConfigSource>,
     ) -> io::Result<Reloading> {
         let Described { config, settings, files } = described;
         let is_watching = source.is_some() && !files.is_empty();
-        let running = Running { config: Arc::new(config), keys, settings, watched: Watched::new(files) };
+        let running = Running { config: Arc::new(config), keys, settings };
         let (watching, end) = mpsc::channel();
         let shared = Arc::new(Shared {
             mesh,
@@ -82,6 +85,7 @@ impl Reloading {
             is_passed,
             turn: Mutex::default(),
             running: Mutex::new(running),
+            watched: Mutex::new(watched),
             _watching: is_watching.then_some(watching),
         });
         if is_watching {
@@ -120,7 +124,7 @@ impl Reloading {
     /// Has the server run with `config`, as far as that can change: all of it or, if it cannot be used, nothing.
     pub(super) fn reconfigure(&self, config: Config) -> Result<Reconfigured, ConfigError> {
         let _turn = self.turn();
-        self.apply(&mut self.running(), config)
+        self.apply(config)
     }
 
     /// Reads the configuration again where it came from, and has the server run with it. Without a source, nothing
@@ -128,8 +132,8 @@ impl Reloading {
     pub(super) fn reload(&self, why: &str) -> Result<Reconfigured, ConfigError> {
         let Some(source) = &self.0.source else { return Ok(Reconfigured::default()) };
         let _turn = self.turn();
-        self.running().watched.reading();
-        let reloaded = source().and_then(|described| self.take(&mut self.running(), described));
+        self.watched().reading();
+        let reloaded = source().and_then(|described| self.take(described));
         match &reloaded {
             Ok(reconfigured) => log(why, reconfigured),
             Err(error) => tracing::error!("{why}: the configuration in use stays: {error}"),
@@ -137,12 +141,15 @@ impl Reloading {
         reloaded
     }
 
-    /// Runs with what was read.
-    fn take(&self, running: &mut Running, described: Described) -> Result<Reconfigured, ConfigError> {
+    /// Runs with what was read. To be called in one's turn.
+    fn take(&self, described: Described) -> Result<Reconfigured, ConfigError> {
         let Described { config, mut settings, files } = described;
-        let mut reconfigured = self.apply(running, config)?;
+        // Before they are read: who writes meanwhile is noticed, even if what is there now cannot be used.
+        self.watched().replace(files);
+        let former = self.settings();
+        let mut reconfigured = self.apply(config).map_err(|error| error.located(&settings))?;
         for option in OPTIONS_OF_THE_PROGRAM {
-            if value_of(&settings, option) != value_of(&running.settings, option) {
+            if value_of(&settings, option) != value_of(&former, option) {
                 reconfigured.needs_restart.push(option);
             }
         }
@@ -152,25 +159,25 @@ impl Reloading {
                 is_of(setting, option) || others.any(|(_, second)| is_of(setting, second))
             };
             let is_kept = reconfigured.needs_restart.iter().any(is_meant);
-            if is_kept && let Some(former) = running.settings.iter().find(|former| is_same(former, setting)) {
+            if is_kept && let Some(former) = former.iter().find(|former| is_same(former, setting)) {
                 setting.clone_from(former);
             }
         }
-        running.settings = settings;
-        running.watched.replace(files);
+        self.running().settings = settings;
         Ok(reconfigured)
     }
 
-    fn apply(&self, running: &mut Running, wanted: Config) -> Result<Reconfigured, ConfigError> {
+    /// Runs with `wanted`, and with the keys that it names. To be called in one's turn.
+    fn apply(&self, wanted: Config) -> Result<Reconfigured, ConfigError> {
         if self.0.is_passed {
             wanted.check_all_but_addresses()?;
         } else {
             wanted.check()?;
         }
         let keys = wanted.auth.as_ref().map(Keys::read).transpose()?.map(Arc::new);
-        let (config, mut reconfigured) = running.config.reconfigured(wanted);
-        if let (Some(keys), Some(former)) = (&keys, &running.keys) {
-            keys.changed_since(former).for_each(|option| reconfigured.note_changed(option));
+        let (config, mut reconfigured) = self.config().reconfigured(wanted);
+        if let (Some(keys), Some(former)) = (&keys, self.keys()) {
+            keys.changed_since(&former).for_each(|option| reconfigured.note_changed(option));
         }
         if !reconfigured.changed.is_empty() {
             let config = Arc::new(config);
@@ -183,10 +190,12 @@ impl Reloading {
             for shard in 0..self.0.mesh.shards() {
                 self.0.mesh.order(ShardId(shard as u16), Order::Reconfigure(config.clone(), keys.clone()));
             }
+            let mut running = self.running();
             running.config = config;
-            running.keys = keys;
+            running.keys.clone_from(&keys);
+            drop(running);
             if reconfigured.changed.iter().any(|option| option.starts_with("--jwt-")) {
-                say_tokens(running.keys.as_deref());
+                say_tokens(keys.as_deref());
             }
         }
         Ok(reconfigured)
@@ -200,12 +209,17 @@ impl Reloading {
         // Whoever panicked left it whole: what it runs with is put in when all else is done.
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        // Whoever panicked has taken down nothing that it had not seen.
+        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn look_at_files(watched: &Weak<Shared>) {
     let Some(shared) = watched.upgrade() else { return };
     let reloading = Reloading(shared);
-    if reloading.running().watched.have_changed() {
+    if reloading.watched().have_changed() {
         // What comes of it is in the log.
         let _ = reloading.reload("a file of the configuration has changed");
     }

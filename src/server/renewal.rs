@@ -2,7 +2,7 @@
 //! end in time.
 
 use super::watching::Watched;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, TlsFiles};
 use crate::limits;
 use crate::net::certificates::Certificates;
 use std::io;
@@ -24,13 +24,14 @@ pub(super) struct Renewal {
 type Afterwards = Box<dyn FnOnce() + Send>;
 
 impl Renewal {
-    /// Begins to look after `certificates`, and says when the one in use ends.
+    /// Begins to look after certificates, and says when the one in use ends.
     ///
     /// # Errors
     /// If the system has no room for a thread.
-    pub(super) fn start(certificates: Arc<Certificates>) -> io::Result<Renewal> {
+    pub(super) fn start(mut watch: Watch) -> io::Result<Renewal> {
         let (reloads, wishes) = mpsc::channel();
-        let watch = Watch::new(certificates.clone());
+        let certificates = watch.certificates.clone();
+        watch.tell_of_end();
         thread::Builder::new().name("certificates".into()).spawn(move || watch.run(&wishes))?;
         Ok(Renewal { certificates, reloads })
     }
@@ -47,8 +48,8 @@ impl Renewal {
     }
 }
 
-/// What the thread remembers.
-struct Watch {
+/// Certificates, and what the thread remembers of them.
+pub(super) struct Watch {
     certificates: Arc<Certificates>,
     watched: Watched,
     /// When the end of the certificate is to be warned of again, in Unix time.
@@ -56,12 +57,20 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(certificates: Arc<Certificates>) -> Watch {
-        let files = certificates.files();
+    /// Reads them.
+    ///
+    /// # Errors
+    /// As for [`Certificates::read`].
+    pub(super) fn read(files: TlsFiles) -> Result<Watch, ConfigError> {
+        // They are looked at first: who replaces them from now on is noticed.
         let watched = Watched::new(vec![files.certificate.clone(), files.key.clone()]);
-        let mut watch = Watch { certificates, watched, warning_due: 0 };
-        watch.tell_of_end();
-        watch
+        let certificates = Arc::new(Certificates::read(files)?);
+        Ok(Watch { certificates, watched, warning_due: 0 })
+    }
+
+    /// What was read.
+    pub(super) fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
     }
 
     fn run(mut self, wishes: &Receiver<Afterwards>) {
@@ -93,7 +102,7 @@ impl Watch {
                 tracing::info!("new TLS handshakes use it; connections that are open go on");
                 self.tell_of_end();
             }
-            Err(ConfigError { option, problem, fix }) => {
+            Err(ConfigError { option, problem, fix, .. }) => {
                 tracing::error!("the certificate in use stays: {option} {problem}: {fix}");
             }
         }
@@ -118,4 +127,32 @@ impl Watch {
 
 fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_certificate_that_is_replaced_as_soon_as_it_is_read_is_noticed() {
+        // Of another length each: a system may tell times no finer than its ticks.
+        let write = |files: &TlsFiles, behind: &str| {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            fs::write(&files.certificate, made.cert.pem() + behind).expect("a directory");
+            fs::write(&files.key, made.signing_key.serialize_pem()).expect("a directory");
+        };
+        let path = |kind: &str| {
+            std::env::temp_dir().join(format!("fanwire-renewal-{}-{kind}.pem", std::process::id()))
+        };
+        let files = TlsFiles { certificate: path("certificate"), key: path("key") };
+        write(&files, "");
+        let mut watch = Watch::read(files.clone()).expect("a certificate and its key");
+        write(&files, "\n");
+        assert!(!watch.watched.have_changed(), "it may be in the middle of it");
+        assert!(watch.watched.have_changed());
+        for file in [files.certificate, files.key] {
+            fs::remove_file(file).expect("it was written");
+        }
+    }
 }

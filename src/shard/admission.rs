@@ -8,11 +8,11 @@ use super::Shard;
 use super::client::Client;
 use super::deadlines::Instant;
 use crate::auth::{Claims, Keys};
-use crate::config::{Access, Config};
+use crate::config::{Access, ChannelSettings, Config};
+use crate::dialect::Terms;
 use crate::hub::ClientKey;
 use crate::limits;
 use crate::protocol::{Authorization, CloseCode, CloseReason, Request, Response, Status, Time};
-use std::mem;
 use std::sync::Arc;
 
 /// The subprotocol that stands for whatever the path names, for clients that have to agree on one.
@@ -168,6 +168,25 @@ impl Shard {
         Door { keys: self.keys.as_deref(), unix_seconds: self.unix_ms / 1000, config: &self.place.config }
     }
 
+    /// What is taken of a client's publications in its channel.
+    pub(super) fn terms(&self, key: ClientKey) -> Terms {
+        let membership = self.clients.get(key).and_then(|client| client.membership);
+        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
+        let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
+        let payload = settings.payload.unwrap_or(self.place.config.payload);
+        match settings.publish.unwrap_or(self.door().access_default()) {
+            Access::Anyone => Terms::Publish(payload),
+            Access::Token => match self.clients.get(key).and_then(Client::credentials) {
+                Some(credentials) if credentials.may_publish => Terms::Publish(payload),
+                Some(_) => {
+                    Terms::Refuse("you may not publish in this channel: the token's publish does not name it")
+                }
+                None => Terms::Refuse("you may not publish in this channel without a token"),
+            },
+            Access::Nobody => Terms::Refuse("nobody may publish in this channel"),
+        }
+    }
+
     /// Notes who a client is, if its token says so, and what that lets it do in its channel, if it has one.
     pub(super) fn note_claims(
         &mut self,
@@ -204,22 +223,16 @@ impl Shard {
 
     /// Closes a client whose token has expired, with 3000. What lies in its log is not for it any more.
     fn dismiss(&mut self, key: ClientKey, now: Time) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get(key) else { return };
         if client.connection.is_over() {
             return;
         }
-        let reason = "the token has expired";
         if !client.connection.is_open() {
-            self.respond(key, &unauthorized("the token has expired\n"), now);
-            return;
+            return self.respond(key, &unauthorized("the token has expired\n"), now);
         }
-        let mut last = mem::take(&mut self.replies);
-        client.connection.close(CloseCode::UNAUTHORIZED, &CloseReason::new(reason), now, &mut last);
-        self.reply(key, &mut last);
-        self.replies = last;
-        tracing::debug!(client = %self.name(key), reason, "dismissed");
-        self.settle(key, now);
-        self.list_if_unread(key);
+        let reason = "the token has expired";
+        tracing::debug!(client = %self.id_of(key), reason, "dismissed");
+        self.close(key, CloseCode::UNAUTHORIZED, &CloseReason::new(reason), now);
     }
 }
 
@@ -239,11 +252,8 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Terms;
-    use crate::hub::{HashSeed, ShardId};
-    use crate::metrics::Counters;
-    use crate::shard::Place;
     use crate::shard::mail::{Answer, Question, Ticket};
+    use crate::shard::trial;
     use jsonwebtoken::{EncodingKey, Header};
     use serde_json::json;
 
@@ -259,9 +269,7 @@ mod tests {
     }
 
     fn shard(keys: Option<Arc<Keys>>) -> Shard {
-        let place =
-            Place { id: ShardId(0), shards: 1, seed: HashSeed(1, 2), config: Arc::new(Config::default()) };
-        let mut shard = Shard::new(place, Arc::new(Counters::default()), Time(0)).with_keys(keys);
+        let mut shard = trial::shard(Config::default()).with_keys(keys);
         shard.tell_unix_ms(UNIX_MS);
         shard
     }
@@ -276,12 +284,7 @@ mod tests {
                 jsonwebtoken::encode(&Header::default(), &claims, &key).expect("it is signed")
             )
         });
-        let request = format!(
-            "GET /ws{query} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
-        let key = shard.connect(Time(0));
-        shard.receive(key, &mut request.into_bytes(), false, usize::MAX, Time(0));
+        let key = trial::asking(shard, &format!("/ws{query}"), Time(0));
         shard.check_invariants();
         key
     }

@@ -131,9 +131,6 @@ impl Shard {
     /// may send, and then it is paused. Who has used up its messages only may have nothing more to say, and is read: if
     /// there is more, it is held, and then the client is paused.
     pub fn room_to_read(&mut self, key: ClientKey, room: usize, now: Time) -> usize {
-        if !self.place.config.rates.are_limited() {
-            return room;
-        }
         let instant = self.deadlines.instant(now);
         let Some(allowance) = self.clients.get_mut(key).and_then(Client::rated) else { return room };
         allowance.refill(instant);
@@ -146,9 +143,6 @@ impl Shard {
 
     /// How many messages a client may send now.
     pub(super) fn messages_allowed(&mut self, key: ClientKey, now: Time) -> usize {
-        if self.place.config.rates.messages.is_none() {
-            return usize::MAX;
-        }
         let now = self.deadlines.instant(now);
         let Some(allowance) = self.clients.get_mut(key).and_then(Client::rated) else { return usize::MAX };
         allowance.refill(now);
@@ -161,7 +155,7 @@ impl Shard {
     /// its side only when its Close frame has been answered.
     pub(super) fn pause(&mut self, key: ClientKey, now: Time) {
         let instant = self.deadlines.instant(now);
-        let name = self.name(key);
+        let name = self.id_of(key);
         let Some(client) = self.clients.get_mut(key) else { return };
         let is_ending = client.inbox.ending;
         let Some(allowance) = client.rated() else { return };
@@ -211,7 +205,10 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::shard::trial;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -269,6 +266,25 @@ mod tests {
             bucket.ms_to_go_on()
         };
         assert_eq!([1, 3, 10, 20, 21, 1_000, 1_000_000].map(pause), [1_000, 334, 100, 50, 48, 50, 50]);
+    }
+
+    #[test]
+    fn who_came_with_a_rate_keeps_it_when_a_reload_takes_it_from_those_who_come_later() {
+        let rate = Some(Rate { per_second: 1, burst: limits::BYTE_BURST_MIN });
+        for rates in [Rates { messages: rate, bytes: None }, Rates { messages: None, bytes: rate }] {
+            let mut shard = trial::shard(Config { rates, ..Config::default() });
+            let early = shard.connect(Time(0));
+            let held = shard.held().bytes;
+            shard.reconfigure(Arc::new(Config::default()));
+            assert_eq!(shard.held().bytes, held, "and it is counted");
+            let late = shard.connect(Time(0));
+            let is_limited = [early, late].map(|key| {
+                let room = shard.room_to_read(key, usize::MAX, Time(0)) < usize::MAX;
+                let messages = shard.messages_allowed(key, Time(0)) < usize::MAX;
+                (room, messages)
+            });
+            assert_eq!(is_limited, [(true, rates.messages.is_some()), (false, false)]);
+        }
     }
 
     proptest! {

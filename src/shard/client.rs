@@ -5,7 +5,7 @@ use super::allowance::Allowance;
 use super::deadlines::Instant;
 use super::outbox::Outbox;
 use crate::dialect::Dialect;
-use crate::hub::Membership;
+use crate::hub::{LogPosition, Membership};
 use crate::protocol::{Connection, Deflate, Time};
 
 /// One peer: its WebSocket state, what it has still to be sent, and where it listens.
@@ -106,6 +106,13 @@ impl Client {
     /// The same, to be changed.
     pub(super) fn credentials_mut(&mut self) -> Option<&mut Credentials> {
         self.account.as_mut()?.credentials.as_mut()
+    }
+
+    /// Whether it has been written its channel's log up to `end` and all that is its own, so that it can be closed; it is, if
+    /// its connection is over.
+    pub(super) fn is_written_to(&self, end: LogPosition) -> bool {
+        let is_written = self.membership.is_none_or(|membership| membership.cursor >= end);
+        self.connection.is_over() || (is_written && self.outbox.own_bytes() == 0)
     }
 
     /// Bytes of memory that it holds, in its outbox and its connection, and as who it is.

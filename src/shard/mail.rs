@@ -4,7 +4,9 @@
 
 use crate::auth::Keys;
 use crate::config::Config;
-use crate::hub::{ChannelName, ClientKey, HomeKey, Listener, Origin, Position, Rendering, Segment, ShardId};
+use crate::hub::{
+    ChannelName, ClientId, ClientKey, HomeKey, Listener, Position, Rendering, Segment, ShardId,
+};
 use crate::protocol::{CloseCode, CloseReason, Kind};
 use std::sync::Arc;
 
@@ -307,7 +309,7 @@ pub struct HomeFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFacts {
     /// What logs call it, too.
-    pub id: Origin,
+    pub id: ClientId,
     /// Where it comes from, as `192.0.2.1:4711`. None if nobody knows any more.
     pub address: Option<String>,
     /// The channel that it is in.
@@ -351,12 +353,12 @@ pub enum Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::{Mark, Origin};
+    use crate::hub::{ClientId, Mark};
 
     #[test]
     fn a_batch_keeps_its_envelope_its_payloads_and_its_segments_alive() {
         let client = ClientKey { index: 0, generation: 0 };
-        let mark = Mark { end: 100, origin: Origin { shard: ShardId(0), client } };
+        let mark = Mark { end: 100, origin: ClientId { shard: ShardId(0), client } };
         let segment = Segment { frames: Arc::new(vec![0; 100]), marks: Arc::new(vec![mark; 3]) };
         let mut batch = Batch::new(ShardId(0));
         assert_eq!(batch.bytes(), 0);

@@ -3,7 +3,7 @@
 use super::Shard;
 use super::mail::{Batch, Mail};
 use super::rendering::render;
-use crate::hub::{HomeKey, Listener, Origin, Position, Segment, ShardId};
+use crate::hub::{ClientId, HomeKey, Listener, Position, Segment, ShardId};
 use crate::protocol::{Kind, Time};
 use std::mem;
 
@@ -35,7 +35,7 @@ impl Shard {
                         continue;
                     };
                     payloads = rest;
-                    let origin = Origin { shard: from, client };
+                    let origin = ClientId { shard: from, client };
                     self.publish(home, origin, kind, payload);
                 }
                 Mail::Segment { local, nonce, segment } => self.append(local, nonce, &segment, turn_us),
@@ -49,7 +49,7 @@ impl Shard {
     pub(super) fn publish(
         &mut self,
         home: HomeKey,
-        origin: Origin,
+        origin: ClientId,
         kind: Kind,
         payload: &[u8],
     ) -> Option<Position> {
@@ -86,11 +86,11 @@ impl Shard {
         let Some(channel) = self.subscriptions.addressed(local, nonce) else { return };
         let deliveries = segment.marks.len() as u64 * channel.subscribers().len() as u64;
         self.counters.deliveries_queued.add(deliveries);
-        let retained = channel.log.retained();
+        let held = channel.log.held_bytes();
         if !channel.append(segment, here, sequenced_us) {
             return;
         }
-        self.retained.logs += channel.log.retained() - retained;
+        self.retained.logs += channel.log.held_bytes() - held;
         self.laps.list(local, channel);
         for mark in segment.marks.iter().filter(|mark| mark.origin.shard == here) {
             self.list_writable(mark.origin.client);

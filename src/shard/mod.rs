@@ -5,10 +5,12 @@
 //!
 //! | stage | here | inputs | outputs |
 //! |---|---|---|---|
-//! | *accept*, *read* | `reading.rs`, `admission.rs` | `connect`, `connect_proxy`, `turn_away`, `identified`, `list_readable`, `receive`, `receive_held`, `receive_eof`, `lose` | `next_to_read`, `next_to_identify`, `room_to_read` (`allowance.rs`) |
+//! | *accept* | `arriving.rs`, `route.rs`, `admission.rs`, `subscribing.rs` | `connect`, `connect_proxy`, `turn_away`, `refuse`, `identified` | `next_to_identify` |
+//! | *read* | `reading.rs`, `allowance.rs` | `list_readable`, `receive`, `receive_held`, `receive_eof`, `drained`, `lose` | `next_to_read`, `room_to_read` |
 //! | *collect mail*, *seal*, *post* | `mailing.rs` | `collect`, `seal` | `take_mail` |
-//! | *expire*, *reap*, the drain | `closing.rs`, `goodbyes.rs` | `expire`, `announce_drain`, `drain` | `next_deadline`, `next_dead`, `is_drained` |
-//! | *collect mail*, *post* | `orders.rs` | `ask` | `take_answer` |
+//! | *expire*, *reap* | `closing.rs` | `expire` | `next_deadline`, `next_dead` |
+//! | *expire*, the drain | `drain.rs`, `goodbyes.rs` | `announce_drain`, `drain` | `is_drained` |
+//! | *collect mail*, *post* | `answering.rs`, `farewells.rs` | `ask` | `take_answer` |
 //! | *relieve* | `shedding.rs` | `shed` | `held` |
 //! | *flush* | `writing.rs` | `begin_flush`, `written`, `list_writable` | `next_to_write`, `unwritten`, `next_to_shut_down` |
 //!
@@ -17,14 +19,17 @@
 
 mod admission;
 mod allowance;
+mod answering;
+mod arriving;
 mod client;
 mod clients;
 mod closing;
 mod deadlines;
+mod drain;
+mod farewells;
 mod goodbyes;
 pub mod mail;
 mod mailing;
-mod orders;
 mod outbox;
 mod reading;
 mod rendering;
@@ -32,11 +37,13 @@ mod route;
 mod shedding;
 mod spares;
 mod subscribing;
+#[cfg(test)]
+mod trial;
 mod writing;
 
+pub use arriving::Full;
 pub use deadlines::Instant;
 pub use outbox::{Plan, Slices};
-pub use reading::Full;
 pub use shedding::{Carried, Held};
 
 use crate::auth::Keys;
@@ -46,11 +53,13 @@ use crate::limits::{self, Limits};
 use crate::metrics::Counters;
 use crate::protocol::{Deflater, Inflater, Request, Time};
 use allowance::Allowance;
+use client::Client;
 use clients::Clients;
-use closing::Drain;
 use deadlines::Deadlines;
+use drain::Drain;
+use farewells::Farewells;
 use mail::{Answered, Batch};
-use orders::Farewells;
+use outbox::View;
 use spares::Spares;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -72,7 +81,7 @@ pub struct Place {
 /// Bytes held, as counted where they change.
 #[derive(Debug, Default)]
 struct Retained {
-    /// In the logs. Invariant: the sum of what each retains.
+    /// In the logs. Invariant: the sum of what each holds.
     logs: u64,
     /// For single clients. Invariant: the sum of `Client::held`.
     clients: u64,
@@ -97,6 +106,8 @@ pub struct Shard {
     clients: Clients,
     /// Those being told 503 at the door. Invariant: at most [`limits::REFUSALS_MAX`].
     turned_away: usize,
+    /// Those that have an allowance.
+    allowances: usize,
     subscriptions: Subscriptions,
     homes: Homes,
     deadlines: Deadlines,
@@ -119,7 +130,8 @@ pub struct Shard {
     dying: Vec<ClientKey>,
     /// Those among them that *reap* has passed over. Empty between calls of `next_dead` that return none.
     spared: Vec<ClientKey>,
-    /// Channels that somebody left empty, by when their interest ends, with their numbers and nonces.
+    /// Channels that somebody left empty, by when their interest ends, with their numbers and nonces. Of a channel's only the
+    /// latest counts (`Channel::lingers_until_ms`).
     abandoned: VecDeque<(Instant, u32, u32)>,
     retained: Retained,
     /// This turn's mail, by shard; a shard's mail to itself never leaves it.
@@ -158,6 +170,7 @@ impl Shard {
             unix_ms: 0,
             clients: Clients::default(),
             turned_away: 0,
+            allowances: 0,
             subscriptions: Subscriptions::new(place.seed),
             homes: Homes::new(place.seed),
             deadlines: Deadlines::new(now),
@@ -189,6 +202,7 @@ impl Shard {
     /// A turn begins, so many microseconds after the start that all shards share.
     pub fn begin_turn(&mut self, now_us: u64) {
         self.turn_us = now_us as u32;
+        self.deadlines.advance(Time((now_us / 1000) as u32));
         self.homes.advance(now_us / 1000);
     }
 
@@ -259,9 +273,9 @@ impl Shard {
         self.retained.logs + self.retained.clients + self.homes.open_bytes()
     }
 
-    /// Bytes of them that are in logs.
+    /// Bytes of frames in logs. It looks at every log: for tests.
     pub fn log_bytes(&self) -> u64 {
-        self.retained.logs
+        self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum()
     }
 
     /// The most bytes of its own that any client has still to be sent, and the most that any has sent of something
@@ -277,6 +291,15 @@ impl Shard {
     pub fn held_input(&self) -> impl Iterator<Item = (ClientKey, usize)> {
         let held = self.clients.iter().map(|(key, client)| (key, client.connection.held_input_bytes()));
         held.filter(|(_, bytes)| *bytes > 0)
+    }
+
+    /// Clients that have something to be written and room for it: they wait for us. It looks at every client: for tests.
+    pub fn waiting(&self) -> impl Iterator<Item = ClientKey> {
+        let is_waiting = |key: ClientKey, client: &Client| {
+            let lag = self.view(key, client).map_or(0, View::lag);
+            !client.outbox.blocked && (lag > 0 || client.outbox.own_bytes() > 0)
+        };
+        self.clients.iter().filter(move |(key, client)| is_waiting(*key, client)).map(|(key, _)| key)
     }
 
     /// Clients that are in a channel. It looks at every client: for tests.
@@ -300,7 +323,7 @@ impl Shard {
     pub fn check_invariants(&self) {
         self.subscriptions.check_invariants();
         self.homes.check_invariants();
-        let (mut members, mut blocked, mut established) = (0, 0, 0);
+        let (mut members, mut blocked, mut established, mut allowances) = (0, 0, 0, 0);
         for (key, client) in self.clients.iter() {
             if let Some(membership) = &client.membership {
                 let channel = self.subscriptions.get(membership.channel).expect("a member's channel is open");
@@ -311,6 +334,7 @@ impl Shard {
             }
             client.outbox.check_invariants();
             blocked += usize::from(client.outbox.blocked);
+            allowances += usize::from(client.allowance().is_some());
             established += u64::from(client.connection.is_established());
             assert_eq!(client.held as usize, client.held_bytes(), "what it holds was counted anew");
             assert_eq!(self.readable.contains(&key), client.inbox.listed, "listed to be read");
@@ -319,6 +343,11 @@ impl Shard {
             assert!(
                 client.inbox.unread || !client.inbox.listed,
                 "who is listed may have something to be read"
+            );
+            let is_to_be_read = client.inbox.unread && !client.dying && !client.connection.is_over();
+            assert!(
+                !is_to_be_read || client.inbox.listed || client.is_paused() || !self.drain.lets_publish(),
+                "who may have something to be read is listed, or waits for something that lists it"
             );
             if let Some(until) = client.allowance().and_then(Allowance::paused_until) {
                 assert!(
@@ -342,9 +371,10 @@ impl Shard {
         assert_eq!(members, subscribers, "nobody is subscribed twice, and nobody who is gone");
         let held: u64 = self.clients.iter().map(|(_, client)| u64::from(client.held)).sum();
         assert_eq!(self.retained.clients, held, "what clients hold is counted");
-        let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.retained()).sum();
+        let logs: u64 = self.subscriptions.iter().map(|(_, channel)| channel.log.held_bytes()).sum();
         assert_eq!(self.retained.logs, logs, "what logs hold is counted");
         assert_eq!(self.bytes_retained(), logs + held, "between turns nothing is open");
+        assert_eq!(self.allowances, allowances, "who has an allowance is counted");
         assert_eq!(self.blocked, blocked, "whose socket has no room is counted");
         let (accepted, ended) = (self.counters.handshakes_accepted.get(), self.counters.closes.total());
         assert_eq!(accepted, ended + established, "a WebSocket ends once, with one code");

@@ -1,136 +1,15 @@
-//! *accept* and *read*: how clients come in, and what their bytes do. (The file is long because what a client may be
-//! told at the door stands beside what it is told inside.)
+//! *read*: what clients' bytes do, and what they are answered.
 
 use super::Shard;
-use super::admission::SUBPROTOCOL;
-use super::allowance::Allowance;
-use super::client::{Account, Client};
+use super::client::Client;
 use super::mail::Mail;
-use super::rendering::{agree, rendering_for};
-use super::route::{Route, route};
-use super::shedding::short_of_memory;
-use crate::dialect::{Command, Dialect};
-use crate::hub::{ClientKey, Interest, Origin};
+use crate::dialect::Command;
+use crate::hub::{ClientId, ClientKey, Interest};
 use crate::limits;
-use crate::protocol::{
-    Agreement, CloseCode, CloseReason, Closure, Connection, Event, Kind, Message, Request, Response, Status,
-    Time, Timeout, Wants,
-};
+use crate::protocol::{CloseCode, Event, Kind, Message, Time, Wants};
 use std::mem;
 
-/// Why nobody new is let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// All places are taken (`--max-connections`).
-    Connections,
-    /// What peers make the server hold is near what it may (`--memory-budget`).
-    Memory,
-    /// The places of its address are taken (`--max-connections-per-ip`).
-    Address,
-}
-
 impl Shard {
-    /// The key that the next client will have.
-    pub fn next_key(&self) -> ClientKey {
-        self.clients.next_key()
-    }
-
-    /// A connection was accepted: its client, whose opening handshake begins.
-    pub fn connect(&mut self, now: Time) -> ClientKey {
-        self.counters.connections_accepted.add(1);
-        let allowance = Allowance::new(&self.place.config.rates, self.deadlines.instant(now));
-        let account =
-            allowance.map(|allowance| Box::new(Account { allowance: Some(allowance), credentials: None }));
-        let connection = Connection::server(self.limits.clone(), now);
-        let key = self.clients.insert(Client { account, ..Client::new(connection, now) });
-        self.reschedule(key);
-        key
-    }
-
-    /// The same of a peer that is trusted to say for whom it speaks: what it asks for waits for [who that
-    /// is](Self::next_to_identify).
-    pub fn connect_proxy(&mut self, now: Time) -> ClientKey {
-        let key = self.connect(now);
-        if let Some(client) = self.clients.get_mut(key) {
-            client.connection.keep_forwarding();
-        }
-        key
-    }
-
-    /// A connection was accepted that is one too many: it is told why and lingers until that has arrived.
-    /// Only while [`may_turn_away`](Self::may_turn_away).
-    pub fn turn_away(&mut self, why: Full, now: Time) -> ClientKey {
-        self.counters.connections_accepted.add(1);
-        self.turned_away += 1;
-        let connection = Connection::server(self.limits_at_the_door.clone(), now);
-        let key = self.clients.insert(Client { turned_away: true, ..Client::new(connection, now) });
-        self.refuse(key, why, now);
-        key
-    }
-
-    /// A client is told why there is no place for it, whatever it has asked so far.
-    pub fn refuse(&mut self, key: ClientKey, why: Full, now: Time) {
-        let response = match why {
-            Full::Connections => {
-                self.counters.connections_turned_away.add(1);
-                Response::text(Status::SERVICE_UNAVAILABLE, "the server is full: try again later\n")
-                    .with_header("Retry-After", "5")
-            }
-            Full::Address => {
-                let max = self.place.config.connections_per_address_max;
-                let body = format!("too many connections from your address: {max} are allowed at a time\n");
-                Response::text(Status::TOO_MANY_REQUESTS, body).with_header("Retry-After", "5")
-            }
-            Full::Memory => {
-                self.counters.connections_turned_away_for_memory.add(1);
-                short_of_memory()
-            }
-        };
-        self.respond(key, &response, now);
-    }
-
-    /// A client whose request says, or does not say, for whom it speaks, with that request.
-    /// [`identified`](Self::identified) is to be told.
-    pub fn next_to_identify(&mut self) -> Option<(ClientKey, Box<Request>)> {
-        self.unidentified.pop()
-    }
-
-    /// It is known for whom a client speaks, and whether there is a place for that one: it gets what it asks for. Returns
-    /// what that came to, to be taken off the turn's budget of bytes read.
-    pub fn identified(
-        &mut self,
-        key: ClientKey,
-        request: &Request,
-        place: Result<(), Full>,
-        now: Time,
-    ) -> usize {
-        let still_waits = |client: &Client| client.connection.wants() == Wants::Decision && !client.dying;
-        if !self.clients.get(key).is_some_and(still_waits) {
-            return 0;
-        }
-        if let Err(why) = place {
-            self.refuse(key, why, now);
-            return 0;
-        }
-        let mut replies = mem::take(&mut self.replies);
-        let (mut held, cost) = self.answer(key, request, now, &mut replies);
-        self.reply(key, &mut replies);
-        self.replies = replies;
-        self.process(key, &mut held, self.read_budget_bytes(), now);
-        self.list_if_unread(key);
-        cost
-    }
-
-    /// Whether there is a place for one more who is told why it cannot come in.
-    pub fn may_turn_away(&self) -> bool {
-        self.turned_away < limits::REFUSALS_MAX
-    }
-
-    /// Whether `key` is one that was turned away: it took no place among the connections.
-    pub fn is_turned_away(&self, key: ClientKey) -> bool {
-        self.clients.get(key).is_some_and(|client| client.turned_away)
-    }
-
     /// A socket has something to be read. `ending`: the peer's end, or an error, is part of it.
     pub fn list_readable(&mut self, key: ClientKey, ending: bool) {
         if let Some(client) = self.clients.get_mut(key) {
@@ -139,6 +18,13 @@ impl Shard {
             if !mem::replace(&mut client.inbox.listed, true) {
                 self.readable.push_back(key);
             }
+        }
+    }
+
+    /// Lists a client to be read that went on after a pause.
+    pub(super) fn list_if_unread(&mut self, key: ClientKey) {
+        if self.clients.get(key).is_some_and(|client| client.inbox.unread) {
+            self.list_readable(key, false);
         }
     }
 
@@ -197,9 +83,9 @@ impl Shard {
         came_to
     }
 
-    /// Goes on with what is left of bytes that came from a client and were too much for a turn once inflated, or more
-    /// messages than it might send. Returns what they came to, to be taken off the turn's budget: bytes of messages, or
-    /// of input if that is more. `None` if nothing is left: its socket is to be read.
+    /// Goes on with what is left of bytes that came from a client: behind its request, too much for a turn once inflated, or
+    /// more messages than it might send. Returns what they came to, to be taken off the turn's budget: bytes of messages,
+    /// and what was copied for them, or bytes of input if those are more. `None` if nothing is left: its socket is to be read.
     pub fn receive_held(&mut self, key: ClientKey, budget_bytes: usize, now: Time) -> Option<usize> {
         let mut held = self.clients.get_mut(key)?.connection.take_held();
         if held.is_empty() {
@@ -230,23 +116,18 @@ impl Shard {
         self.let_die(key);
     }
 
-    /// Feeds bytes to a client's connection and does what comes out, until messages that may have been compressed have
-    /// more bytes than `budget_bytes`, or the client has sent as many messages as it may; the connection holds what is
-    /// left then, which counts as unread. Returns what the bytes came to.
-    pub(super) fn process(
-        &mut self,
-        key: ClientKey,
-        mut input: &mut [u8],
-        budget_bytes: usize,
-        now: Time,
-    ) -> usize {
+    /// Feeds bytes to a client's connection and does what comes out, until they have come to more than `budget_bytes`, or
+    /// the client has sent as many messages as it may; the connection holds what is left then, which counts as unread.
+    /// Returns what the bytes came to.
+    fn process(&mut self, key: ClientKey, mut input: &mut [u8], budget_bytes: usize, now: Time) -> usize {
         let read = input.len();
         let messages_max = self.messages_allowed(key, now);
-        let (mut messages, mut said, mut left, mut cost) = (0, 0, None, 0);
+        let (mut messages, mut said, mut beside, mut left, mut cost) = (0, 0, 0, None, 0);
         let mut replies = mem::take(&mut self.replies);
         let mut inflater = mem::take(&mut self.inflater);
         let mut scratch = mem::take(&mut self.scratch);
         let mut terms = self.terms(key);
+        self.deflater.take_compressions();
         while let Some(client) = self.clients.get_mut(key) {
             if messages >= messages_max && !input.is_empty() {
                 client.connection.hold(input);
@@ -254,7 +135,7 @@ impl Shard {
                 left = Some(input.len());
                 break;
             }
-            if said > budget_bytes && !input.is_empty() && client.connection.deflate().is_some() {
+            if (said + beside).max(read - input.len()) > budget_bytes && !input.is_empty() {
                 client.connection.hold(input);
                 client.inbox.unread = true;
                 break;
@@ -262,7 +143,8 @@ impl Shard {
             match client.connection.next_event_inflating(&mut input, now, &mut inflater, &mut replies) {
                 Some(Event::Message(message)) => {
                     messages += 1;
-                    said += message.payload.len();
+                    let len = message.payload.len();
+                    said += len;
                     let Message { kind, payload } = &message;
                     match client.dialect.read(terms, client.user(), *kind, payload, &mut scratch) {
                         Command::Reply { kind, payload } => {
@@ -272,7 +154,11 @@ impl Shard {
                             self.counters.messages_rejected.add(1);
                             client.connection.send(Kind::Text, error, &mut replies);
                         }
-                        Command::Publish { kind, payload } => self.publish_from(key, kind, payload),
+                        Command::Publish { kind, payload } => {
+                            // With the speaker's name it may be many times as long as it was said.
+                            beside += payload.len().saturating_sub(len);
+                            self.publish_from(key, kind, payload);
+                        }
                     }
                 }
                 Some(Event::Requested(request)) if request.forwarding.is_some() => {
@@ -294,6 +180,8 @@ impl Shard {
                     break;
                 }
             }
+            beside += inflater.take_window_bytes() / limits::WINDOW_BYTES_PER_BYTE;
+            beside += self.deflater.take_compressions() * limits::COMPRESSION_COST_BYTES;
         }
         self.inflater = inflater;
         self.scratch = scratch;
@@ -310,7 +198,7 @@ impl Shard {
             self.pause(key, now);
         }
         self.settle(key, now);
-        said.max(read - left.unwrap_or(0)) + cost
+        (said + beside).max(read - left.unwrap_or(0)) + cost
     }
 
     /// A client publishes in its channel.
@@ -324,7 +212,7 @@ impl Shard {
             return;
         };
         if home_shard == self.place.id {
-            let (home, origin) = (*home, Origin { shard: self.place.id, client: key });
+            let (home, origin) = (*home, self.id_of(key));
             self.publish(home, origin, kind, payload);
         } else {
             let batch = &mut self.outgoing[usize::from(home_shard.0)];
@@ -334,71 +222,18 @@ impl Shard {
         }
     }
 
-    /// A request wants an answer. A channel that is not open here yet keeps it waiting for the home's word. Returns what
-    /// came behind the request, if it opens a WebSocket at once and that was held; and what it counts for among the bytes
-    /// that a turn reads, on top of its own.
-    fn answer(
+    /// Has `say` append what is to be said to a client, in memory that serves all of them, and hands it on as
+    /// [`reply`](Self::reply) does.
+    pub(super) fn replying<T>(
         &mut self,
         key: ClientKey,
-        request: &Request,
-        now: Time,
-        replies: &mut Vec<u8>,
-    ) -> (Vec<u8>, usize) {
-        let route = route(request, self.drain.phase(), self.door());
-        let cost = if self.keys.is_some() { limits::TOKEN_COST_BYTES } else { 0 };
-        let Some(client) = self.clients.get_mut(key) else { return (Vec::new(), cost) };
-        client.deflate = agree(&request.deflate_offers, &self.place.config.deflate);
-        client.has_subprotocol = request.subprotocols.iter().any(|offered| &**offered == SUBPROTOCOL);
-        let held = match route {
-            Route::Respond(response) => {
-                let challenge = response.headers.iter().any(|(name, _)| *name == "WWW-Authenticate");
-                self.counters.tokens_refused.add(u64::from(challenge));
-                if let Some(closure) = client.connection.respond(&response, now, replies) {
-                    self.note_closure(key, &closure);
-                }
-                Vec::new()
-            }
-            Route::Echo { claims } => {
-                client.dialect = Dialect::Echo;
-                self.note_claims(key, claims, None, now);
-                self.accept(key, now, replies)
-            }
-            Route::Relay { channel, without_own, wants_gaps, claims } => {
-                client.dialect = Dialect::Relay;
-                client.outbox.without_own = without_own;
-                client.outbox.wants_gaps = wants_gaps;
-                let rendering = rendering_for(client.deflate);
-                self.note_claims(key, claims, Some(channel.as_str()), now);
-                match self.find_or_await(&channel, rendering, key) {
-                    Some(local) => self.admit(key, local, now, replies),
-                    None => Vec::new(),
-                }
-            }
-        };
-        (held, cost)
-    }
-
-    /// `key` gets its 101. Returns what came behind its request.
-    pub(super) fn accept(&mut self, key: ClientKey, now: Time, replies: &mut Vec<u8>) -> Vec<u8> {
-        let Some(client) = self.clients.get_mut(key) else { return Vec::new() };
-        self.counters.handshakes_accepted.add(1);
-        self.counters.handshakes_deflated.add(u64::from(client.deflate.is_some()));
-        let subprotocol = client.has_subprotocol.then(|| SUBPROTOCOL.into());
-        let agreement = Agreement { subprotocol, deflate: client.deflate };
-        client.connection.accept(agreement, now, replies)
-    }
-
-    /// Answers a client, whatever it has asked so far, with an HTTP response.
-    pub(super) fn respond(&mut self, key: ClientKey, response: &Response, now: Time) {
+        say: impl FnOnce(&mut Shard, &mut Vec<u8>) -> T,
+    ) -> T {
         let mut replies = mem::take(&mut self.replies);
-        if let Some(client) = self.clients.get_mut(key) {
-            if let Some(closure) = client.connection.respond(response, now, &mut replies) {
-                self.note_closure(key, &closure);
-            }
-            self.reply(key, &mut replies);
-        }
+        let said = say(self, &mut replies);
+        self.reply(key, &mut replies);
         self.replies = replies;
-        self.settle(key, now);
+        said
     }
 
     /// Puts `replies` behind what a client has still to be sent, and seals the outbox if its connection has come to
@@ -416,6 +251,8 @@ impl Shard {
         } else if !replies.is_empty() {
             let spares = &mut self.spares;
             client.outbox.push(replies, || spares.take());
+            // What the answers to one client took is not for the next one to hold.
+            replies.shrink_to(limits::SPARE_BYTES_MAX);
             self.list_writable(key);
         }
     }
@@ -443,70 +280,20 @@ impl Shard {
         self.reschedule(key);
     }
 
-    /// Counts why a connection ended, and says it to whoever debugs.
-    pub(super) fn note_closure(&self, key: ClientKey, closure: &Closure) {
-        let counters = &self.counters;
-        tracing::debug!(client = %self.name(key), ?closure, "ended");
-        if let Some(code) = code_of(closure) {
-            counters.closes.add(code.number());
-        }
-        match closure {
-            Closure::Agreed(..) => counters.closed_cleanly.add(1),
-            Closure::Responded(Status::OK) => counters.pages_served.add(1),
-            Closure::Responded(_) | Closure::Refused(_) => counters.handshakes_refused.add(1),
-            Closure::Failed(_) => counters.protocol_failures.add(1),
-            Closure::TimedOut(Timeout::Handshake) => counters.handshakes_timed_out.add(1),
-            Closure::TimedOut(Timeout::Idle) => counters.idle_timeouts.add(1),
-            Closure::Dropped(_) | Closure::TimedOut(Timeout::Close) | Closure::Lost => {
-                counters.closed_abnormally.add(1);
-            }
-        }
-    }
-
-    /// The connection of `key` fails by our decision (RFC 6455 §7.1.7).
-    pub(super) fn fail(&mut self, key: ClientKey, code: CloseCode, reason: &str, now: Time) {
-        let mut last = mem::take(&mut self.replies);
-        tracing::info!(client = %self.name(key), code = code.number(), reason, "dropped");
-        if let Some(client) = self.clients.get_mut(key) {
-            if let Some(closure) = client.connection.fail(code, &CloseReason::new(reason), now, &mut last) {
-                self.note_closure(key, &closure);
-            }
-            self.reply(key, &mut last);
-        }
-        self.replies = last;
-        self.recount(key);
-        self.reschedule(key);
-    }
-
-    /// What logs call a client.
-    pub(super) fn name(&self, key: ClientKey) -> Origin {
-        Origin { shard: self.place.id, client: key }
-    }
-}
-
-/// The code with which a WebSocket has ended. None for what was none; and for one that was lost, which may have been none.
-fn code_of(closure: &Closure) -> Option<CloseCode> {
-    match closure {
-        Closure::Agreed(code, _) => Some(code.unwrap_or(CloseCode::NO_STATUS)),
-        Closure::Failed(error) => Some(error.code()),
-        Closure::Dropped(code) => Some(*code),
-        Closure::TimedOut(Timeout::Idle) => Some(CloseCode::POLICY_VIOLATION),
-        Closure::TimedOut(Timeout::Close) => Some(CloseCode::ABNORMAL),
-        Closure::TimedOut(Timeout::Handshake)
-        | Closure::Responded(_)
-        | Closure::Refused(_)
-        | Closure::Lost => None,
+    /// What other shards and logs call a client.
+    pub(super) fn id_of(&self, key: ClientKey) -> ClientId {
+        ClientId { shard: self.place.id, client: key }
     }
 }
 
 impl Client {
     /// Not to be read for the time being: it has to wait, or is over its rate.
-    fn is_paused(&self) -> bool {
+    pub(super) fn is_paused(&self) -> bool {
         self.has_to_wait() || self.is_over_rate()
     }
 
     /// A decision is pending, or it takes its own bytes too slowly.
-    fn has_to_wait(&self) -> bool {
+    pub(super) fn has_to_wait(&self) -> bool {
         self.connection.wants() == Wants::Decision
             || (self.outbox.answer_bytes() > limits::OWN_BYTES_MARK && !self.outbox.is_sealed())
     }
@@ -514,5 +301,79 @@ impl Client {
     /// Not read although it may have sent something, by our choice: it does not count as silent.
     pub(super) fn is_kept_waiting(&self) -> bool {
         self.inbox.unread && self.connection.is_open() && !self.has_to_wait()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, PayloadPolicy};
+    use crate::protocol::Opcode;
+    use crate::shard::trial::{self, NOW};
+    use flate2::{Compress, Compression, FlushCompress};
+
+    /// A compressed message as a client sends it (RFC 7692 §6), under the key that changes nothing.
+    fn compressed(payload: &[u8]) -> Vec<u8> {
+        assert!(payload.len() <= 125, "its length takes a byte");
+        [&[0xc2, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
+    }
+
+    #[test]
+    fn what_is_copied_for_messages_counts_in_a_turn_even_if_they_say_nothing() {
+        let mut config = Config::default();
+        config.deflate.client_context_takeover = true;
+        let mut shard = trial::shard(config);
+        let key = shard.connect(Time(0));
+        let mut request = trial::request("/ws", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        shard.receive(key, &mut request, false, usize::MAX, Time(0));
+        let mut window = Vec::with_capacity(200);
+        Compress::new(Compression::best(), false)
+            .compress_vec(&vec![0; 40_000], &mut window, FlushCompress::Sync)
+            .expect("there is room");
+        window.truncate(window.len() - 4);
+        shard.receive(key, &mut compressed(&window), false, usize::MAX, Time(0));
+        // Sixty blocks with BFINAL and nothing in them, and what a flush begins with: each has the window copied.
+        let nothing = compressed(&[&[0x03, 0x00].repeat(60)[..], &[0x00]].concat());
+        let budget_bytes = 1 << 20;
+        let came_to = shard.receive(key, &mut nothing.repeat(1_000), false, budget_bytes, Time(0));
+        let held: usize = shard.held_input().map(|(_, bytes)| bytes).sum();
+        assert!(came_to > budget_bytes && held > 900 * nothing.len(), "{came_to}, {held} bytes are held");
+        assert_eq!(shard.counters().protocol_failures.get(), 0);
+    }
+
+    #[test]
+    fn what_a_message_is_published_with_counts_in_a_turn() {
+        let mut shard = trial::shard(Config { payload: PayloadPolicy::Chat, ..Config::default() });
+        let key = trial::client(&mut shard, "/ws");
+        // 8 bytes each, of which a frame of 27 is made.
+        let mut input = trial::frame(true, Opcode::Text, b"{}").repeat(10_000);
+        let came_to = shard.receive(key, &mut input, false, 100_000, NOW);
+        let made = shard.homes.open_bytes();
+        assert!(came_to > 100_000 && (100_000..110_000).contains(&made), "{came_to}, {made} bytes are made");
+        assert!(shard.held_input().any(|(held_of, _)| held_of == key));
+    }
+
+    #[test]
+    fn a_compression_counts_in_a_turn_for_more_than_the_bytes_of_its_message() {
+        let mut shard = trial::shard(Config::default());
+        let key = shard.connect(NOW);
+        let mut request = trial::request("/ws", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        shard.receive(key, &mut request, false, usize::MAX, NOW);
+        let mut input = trial::frame(true, Opcode::Binary, &[7; 128]).repeat(300);
+        let came_to = shard.receive(key, &mut input, false, 1 << 20, NOW);
+        assert!(came_to > 1 << 20, "{came_to}");
+        assert!(shard.held_input().any(|(held_of, _)| held_of == key));
+    }
+
+    #[test]
+    fn who_is_answered_little_does_not_hold_the_memory_of_anothers_answers() {
+        let mut shard = trial::shard(Config { payload: PayloadPolicy::Json, ..Config::default() });
+        // The 101 of one of them waits still, and no JSON is refused behind it.
+        let (quiet, flooder) = (trial::client(&mut shard, "/ws"), trial::asking(&mut shard, "/ws", NOW));
+        let mut input = trial::frame(true, Opcode::Text, b"x").repeat(20_000);
+        shard.receive(flooder, &mut input, false, usize::MAX, NOW);
+        shard.receive(quiet, &mut trial::frame(true, Opcode::Ping, b""), false, usize::MAX, NOW);
+        let held = shard.clients.get(quiet).map_or(0, |client| client.outbox.held_bytes());
+        assert!(held <= 2 * limits::SPARE_BYTES_MAX, "{held} bytes for a Pong");
     }
 }

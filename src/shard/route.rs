@@ -1,6 +1,7 @@
 //! What a request is for: its path names a page, a channel or nothing.
 
 use super::admission::Door;
+use super::drain::Phase;
 use crate::auth::Claims;
 use crate::config::{Config, OriginPolicy};
 use crate::hub::ChannelName;
@@ -28,17 +29,6 @@ pub(super) enum Route {
         /// What its token says, if it has one.
         claims: Option<Claims>,
     },
-}
-
-/// How near a shard is to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// There is none in sight.
-    Serving,
-    /// It is announced, to whom `/healthz` tells it. All else goes on.
-    Announced,
-    /// Nobody comes in any more.
-    Draining,
 }
 
 /// The channel of `/ws` itself.

@@ -44,12 +44,12 @@ impl Shard {
     /// What the shard holds because of its peers.
     pub fn held(&self) -> Held {
         let queued_bytes = self.bytes_retained() + self.counters.tls_bytes_held.get();
-        let allowance = if self.place.config.rates.are_limited() { size_of::<Allowance>() as u64 } else { 0 };
-        let clients = self.clients.len() as u64 * (limits::CLIENT_COST_BYTES + allowance);
+        let clients = self.clients.len() as u64 * limits::CLIENT_COST_BYTES;
+        let allowances = (self.allowances * size_of::<Allowance>()) as u64;
         let channels = self.subscriptions.len() as u64 * limits::CHANNEL_COST_BYTES;
         let kept_for_later = self.spares.bytes() as u64;
         let tls = self.counters.tls_connections_open.get() * limits::TLS_COST_BYTES;
-        let bytes = queued_bytes + clients + tls + channels + kept_for_later;
+        let bytes = queued_bytes + clients + allowances + tls + channels + kept_for_later;
         Held { bytes, queued_bytes }
     }
 
@@ -64,13 +64,16 @@ impl Shard {
         let mut left = excess_bytes;
         let of_clients = self.clients.iter().filter_map(|(key, client)| {
             let Carried { bytes, is_stuck } = carried(key);
-            let bytes = u64::from(client.held) + bytes;
+            let has_no_room = client.outbox.blocked || is_stuck;
+            // Answers that no socket was offered yet wait for us: who reads takes them in this turn.
+            let waits_for_us = if has_no_room { 0 } else { client.outbox.held_bytes() as u64 };
+            let bytes = u64::from(client.held).saturating_sub(waits_for_us) + bytes;
             // Who has been told already and takes it goes anyway.
-            let can_go = !client.dying && (client.outbox.blocked || is_stuck || !client.connection.is_over());
+            let can_go = !client.dying && (has_no_room || !client.connection.is_over());
             (bytes > 0 && can_go).then_some((bytes, Queue::Client(key)))
         });
-        let logs = self.subscriptions.iter().filter(|(_, channel)| channel.log.retained() > 0);
-        let logs = logs.map(|(local, channel)| (channel.log.retained(), Queue::Log(local)));
+        let logs = self.subscriptions.iter().filter(|(_, channel)| channel.log.held_bytes() > 0);
+        let logs = logs.map(|(local, channel)| (channel.log.held_bytes(), Queue::Log(local)));
         let mut queues: Vec<(u64, Queue)> = of_clients.chain(logs).collect();
         queues.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         let (mut clients, mut freed) = (0, 0);
@@ -91,7 +94,10 @@ impl Shard {
                 }
                 // All of a chunk is kept until nobody stands in it.
                 if let Queue::Log(local) = queue
-                    && self.subscriptions.get(local).is_some_and(|channel| channel.log.retained() > bytes / 2)
+                    && self
+                        .subscriptions
+                        .get(local)
+                        .is_some_and(|channel| channel.log.held_bytes() > bytes / 2)
                 {
                     going = self.laggards(local);
                 }
@@ -150,58 +156,32 @@ pub(super) fn short_of_memory() -> Response {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::hub::{HashSeed, ShardId};
-    use crate::metrics::Counters;
-    use crate::shard::{Place, Slices};
-    use std::sync::Arc;
-
-    const NOW: Time = Time(0);
+    use crate::protocol::Opcode;
+    use crate::shard::Slices;
+    use crate::shard::trial::{self, NOW, flush};
 
     fn shard() -> Shard {
-        let config = Arc::new(Config::default());
-        let place = Place { id: ShardId(0), shards: 1, seed: HashSeed(1, 2), config };
-        Shard::new(place, Arc::new(Counters::default()), NOW)
+        trial::shard(Config::default())
     }
 
     /// A client in the channel `name`, with nothing to be written.
     fn member(shard: &mut Shard, name: &str) -> ClientKey {
-        let request = format!(
-            "GET /ws/{name} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
-        let key = shard.connect(NOW);
-        shard.receive(key, &mut request.into_bytes(), false, usize::MAX, NOW);
-        flush(shard, |_| usize::MAX);
-        key
+        trial::client(shard, &format!("/ws/{name}"))
     }
 
-    /// Writes what there is; of each client's write `room` is taken.
-    fn flush(shard: &mut Shard, room: impl Fn(ClientKey) -> usize) {
-        shard.seal();
-        shard.begin_flush();
-        while let Some(key) = shard.next_to_write(NOW) {
-            let plan = shard.unwritten(key, &mut Slices::new());
-            shard.written(key, plan, plan.bytes().min(room(key)), NOW);
-        }
-    }
-
-    /// `key` says a frame of `bytes` zeros that begins with `first`.
-    fn say(shard: &mut Shard, key: ClientKey, first: u8, bytes: usize) {
-        let len = match bytes {
-            126..=0xffff => [&[0x80 + 126][..], &(bytes as u16).to_be_bytes()].concat(),
-            _ => [&[0x80 + 127][..], &(bytes as u64).to_be_bytes()].concat(),
-        };
-        let mut frame = [&[first][..], &len, &vec![0; 4 + bytes]].concat();
+    /// `key` sends a frame of so many zeros, which ends a message or does not.
+    fn send(shard: &mut Shard, key: ClientKey, fin: bool, bytes: usize) {
+        let mut frame = trial::frame(fin, Opcode::Binary, &vec![0; bytes]);
         shard.receive(key, &mut frame, false, usize::MAX, NOW);
     }
 
     /// `key` begins a message with so many bytes.
     fn begin(shard: &mut Shard, key: ClientKey, bytes: usize) {
-        say(shard, key, 0x02, bytes);
+        send(shard, key, false, bytes);
     }
 
     fn publish(shard: &mut Shard, key: ClientKey, bytes: usize) {
-        say(shard, key, 0x82, bytes);
+        send(shard, key, true, bytes);
     }
 
     fn is_open(shard: &Shard, key: ClientKey) -> bool {
@@ -218,6 +198,21 @@ mod tests {
         let spare = shard.spares.bytes() as u64;
         let cost = 2 * limits::CLIENT_COST_BYTES + limits::CHANNEL_COST_BYTES;
         assert_eq!((bytes, queued_bytes), (cost + spare, 0));
+    }
+
+    #[test]
+    fn who_was_not_yet_offered_its_answers_stays_and_who_does_not_take_them_goes() {
+        let mut shard = trial::shard(Config { echo: true, ..Config::default() });
+        let [stuck, asks] = [(); 2].map(|()| trial::client(&mut shard, "/echo"));
+        publish(&mut shard, asks, 60_000);
+        let carried =
+            |key| if key == stuck { Carried { bytes: 30_000, is_stuck: true } } else { Carried::default() };
+        shard.shed(60_000, carried, NOW);
+        assert_eq!([stuck, asks].map(|key| is_open(&shard, key)), [false, true]);
+        assert_eq!(shard.counters.clients_shed.get(), 1);
+        flush(&mut shard, |_| 10);
+        shard.shed(1, |_| Carried::default(), NOW);
+        assert!(!is_open(&shard, asks), "its socket has no room");
     }
 
     #[test]

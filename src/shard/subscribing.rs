@@ -5,10 +5,8 @@
 
 use super::Shard;
 use super::client::Client;
+use super::drain::Phase;
 use super::mail::Mail;
-use super::route::Phase;
-use crate::config::{Access, ChannelSettings};
-use crate::dialect::Terms;
 use crate::hub::{
     Channel, ChannelName, ClientKey, HomeKey, Interest, Listener, Membership, Rendering, ShardId, home_of,
 };
@@ -84,12 +82,8 @@ impl Shard {
             if !self.clients.get(key).is_some_and(still_waits) {
                 continue;
             }
-            let mut replies = mem::take(&mut self.replies);
-            let mut held = self.admit(key, local, now, &mut replies);
-            self.reply(key, &mut replies);
-            self.replies = replies;
-            self.process(key, &mut held, self.read_budget_bytes(), now);
-            self.list_if_unread(key);
+            let held = self.replying(key, |shard, replies| shard.admit(key, local, now, replies));
+            self.put_by(key, &held, now);
         }
         self.abandon_if_empty(local);
     }
@@ -113,37 +107,18 @@ impl Shard {
         self.accept(key, now, replies)
     }
 
-    /// What is taken of a client's publications in its channel.
-    pub(super) fn terms(&self, key: ClientKey) -> Terms {
-        let membership = self.clients.get(key).and_then(|client| client.membership);
-        let channel = membership.and_then(|membership| self.subscriptions.get(membership.channel));
-        let settings = channel.map_or_else(ChannelSettings::default, |channel| channel.settings);
-        let payload = settings.payload.unwrap_or(self.place.config.payload);
-        match settings.publish.unwrap_or(self.door().access_default()) {
-            Access::Anyone => Terms::Publish(payload),
-            Access::Token => match self.clients.get(key).and_then(Client::credentials) {
-                Some(credentials) if credentials.may_publish => Terms::Publish(payload),
-                Some(_) => {
-                    Terms::Refuse("you may not publish in this channel: the token's publish does not name it")
-                }
-                None => Terms::Refuse("you may not publish in this channel without a token"),
-            },
-            Access::Nobody => Terms::Refuse("nobody may publish in this channel"),
-        }
-    }
-
     /// `key` leaves its channel, if it is in one.
     pub(super) fn leave(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(Membership { channel: local, slot, cursor }) = client.membership.take() else { return };
         let without_own = client.outbox.without_own;
         let Some(channel) = self.subscriptions.get_mut(local) else { return };
+        let held = channel.log.held_bytes();
         if without_own {
             channel.log.unwatch_origins();
         }
-        let retained = channel.log.retained();
         let moved = channel.leave(slot, cursor);
-        self.retained.logs -= retained - channel.log.retained();
+        self.retained.logs -= held - channel.log.held_bytes();
         if let Some(moved) = moved
             && let Some(Membership { slot: moved_to, .. }) =
                 self.clients.get_mut(moved).and_then(|moved| moved.membership.as_mut())
@@ -156,9 +131,10 @@ impl Shard {
 
     /// A channel without subscribers keeps its interest for a while, so that churn sends no mail.
     fn abandon_if_empty(&mut self, local: u32) {
-        let Some(channel) = self.subscriptions.get(local) else { return };
+        let Some(channel) = self.subscriptions.get_mut(local) else { return };
         if channel.subscribers().is_empty() {
             let until = self.deadlines.now().plus(limits::INTEREST_LINGER_MS);
+            channel.lingers_until_ms = until.0;
             self.abandoned.push_back((until, local, channel.nonce()));
         }
     }
@@ -175,7 +151,7 @@ impl Shard {
             self.abandoned.pop_front();
             let Some(channel) = self.subscriptions.addressed(local, nonce) else { continue };
             let Interest::Standing(home) = channel.interest else { continue };
-            if !channel.subscribers().is_empty() {
+            if !channel.subscribers().is_empty() || channel.lingers_until_ms != until.0 {
                 continue;
             }
             if channel.listed {
@@ -194,43 +170,47 @@ impl Shard {
             self.subscriptions.close(local);
         }
     }
-
-    /// Lists a client to be read that went on after a pause.
-    pub(super) fn list_if_unread(&mut self, key: ClientKey) {
-        if self.clients.get(key).is_some_and(|client| client.inbox.unread) {
-            self.list_readable(key, false);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::hub::HashSeed;
-    use crate::metrics::Counters;
-    use crate::shard::Place;
-    use std::sync::Arc;
+    use crate::protocol::Opcode;
+    use crate::shard::trial;
 
     /// A shard with so many channels that their only subscribers have left just now.
     fn left_at_once(channels: usize) -> Shard {
-        let config = Config { connections_max: channels, ..Config::default() };
-        let place = Place { id: ShardId(0), shards: 1, seed: HashSeed(1, 2), config: Arc::new(config) };
-        let mut shard = Shard::new(place, Arc::new(Counters::default()), Time(0));
+        let mut shard = trial::shard(Config { connections_max: channels, ..Config::default() });
         for channel in 0..channels {
-            let request = format!(
-                "GET /ws/{channel} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            );
-            let key = shard.connect(Time(0));
-            shard.receive(key, &mut request.into_bytes(), false, usize::MAX, Time(0));
-            shard.lose(key, Time(0));
-        }
-        while let Some(key) = shard.next_dead() {
-            shard.forget(key);
+            come_and_go(&mut shard, channel, Time(0));
         }
         assert_eq!(shard.subscriptions.len(), channels);
         shard
+    }
+
+    /// Somebody subscribes to a channel and is gone.
+    fn come_and_go(shard: &mut Shard, channel: usize, now: Time) {
+        let key = trial::asking(shard, &format!("/ws/{channel}"), now);
+        shard.lose(key, now);
+        while let Some(key) = shard.next_dead() {
+            shard.forget(key);
+        }
+    }
+
+    #[test]
+    fn a_channel_outlives_for_as_long_a_subscriber_that_says_goodbye_after_a_sleep() {
+        let mut shard = trial::shard(Config::default());
+        let key = trial::client(&mut shard, "/ws");
+        let closed = Time(2 * limits::INTEREST_LINGER_MS);
+        shard.begin_turn(u64::from(closed.0) * 1000);
+        shard.receive(key, &mut trial::frame(true, Opcode::Close, b""), false, usize::MAX, closed);
+        assert!(shard.subscribed().next().is_none(), "it has left");
+        for (time, channels) in [(0, 1), (limits::INTEREST_LINGER_MS - 1, 1), (limits::INTEREST_LINGER_MS, 0)]
+        {
+            shard.expire(closed.plus(time));
+            assert_eq!(shard.subscriptions.len(), channels, "{time} ms later");
+        }
     }
 
     #[test]
@@ -239,6 +219,18 @@ mod tests {
         shard.expire(Time(limits::INTEREST_LINGER_MS - 1));
         assert_eq!((shard.subscriptions.len(), shard.ms_to_next_deadline()), (1, Some(1)));
         shard.expire(Time(limits::INTEREST_LINGER_MS));
+        assert_eq!(shard.subscriptions.len(), 0);
+    }
+
+    #[test]
+    fn a_channel_outlives_its_last_subscriber_for_as_long_however_soon_before_it_was_left_empty() {
+        let mut shard = left_at_once(1);
+        let again_ms = limits::INTEREST_LINGER_MS - 100;
+        shard.expire(Time(again_ms));
+        come_and_go(&mut shard, 0, Time(again_ms));
+        shard.expire(Time(again_ms + limits::INTEREST_LINGER_MS - 1));
+        assert_eq!(shard.subscriptions.len(), 1);
+        shard.expire(Time(again_ms + limits::INTEREST_LINGER_MS));
         assert_eq!(shard.subscriptions.len(), 0);
     }
 

@@ -2,16 +2,19 @@
 //!
 //! Two queues. In the one stand clients that are to be written for a reason of their own (bytes of their own, room
 //! again, or they published and wait to see it). In the other stand channels with a lap going on, each of which has
-//! a quantum of writes before the next has its go. While there are laps, the first queue has at most half of a
-//! turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`] writes the turn goes round, while a lap
-//! goes on after [fewer](limits::writes_per_lap_turn): who is written later then gets more messages in the same call. A
-//! long write counts as several.
+//! a quantum of writes, and of visits to those who cannot be written, before the next has its go. While there are laps,
+//! the first queue has at most half of a turn's writes, so that laps always move. After [`limits::WRITES_PER_TURN_MAX`]
+//! writes the turn goes round, while a lap goes on after [fewer](limits::writes_per_lap_turn): who is written later then
+//! gets more messages in the same call. A long write counts as several.
+
+#[cfg(test)]
+mod tests;
 
 use super::Shard;
 use super::client::Client;
-use super::outbox::{Own, Plan, Slices, View, Written};
+use super::outbox::{Plan, Slices, View, Written};
 use crate::config::SlowConsumerPolicy;
-use crate::hub::{Channel, ClientKey, Membership, Subscriptions};
+use crate::hub::{Channel, ClientKey, LogPosition, Membership, Subscriptions};
 use crate::limits;
 use crate::protocol::{CloseCode, Time, Wants};
 use std::collections::VecDeque;
@@ -22,7 +25,8 @@ use std::mem;
 pub(super) struct Laps {
     /// Channels with subscribers to visit, each once (`Channel::listed`).
     queue: VecDeque<u32>,
-    /// Writes that the channel in front has had; at [`limits::WRITES_PER_QUANTUM`] it goes to the back.
+    /// Visits that the channel in front has had; at [`limits::VISITS_PER_QUANTUM`] it goes to the back. One with a write
+    /// counts for [several](limits::VISITS_PER_WRITE).
     quantum: usize,
     /// The latest client to be written came from a lap.
     is_lap_write: bool,
@@ -79,8 +83,23 @@ impl Laps {
         let kept = if self.is_lap_write { 0 } else { self.writes_left.min(self.reserved()) };
         self.writes_left = self.writes_left.saturating_sub(more).max(kept);
         if self.is_lap_write {
-            self.quantum += more;
+            self.quantum += more * limits::VISITS_PER_WRITE;
         }
+    }
+
+    /// Counts a jump, or a closing, for as many visits as it was worth beyond the first.
+    fn weigh_jump(&mut self) {
+        self.visits_left = self.visits_left.saturating_sub(limits::VISITS_PER_JUMP - 1);
+        self.quantum += limits::VISITS_PER_JUMP - 1;
+    }
+
+    /// The channel that has its go: the one in front, unless it has had its quantum and goes to the back.
+    fn front(&mut self) -> Option<u32> {
+        if self.quantum >= limits::VISITS_PER_QUANTUM && self.is_going_on() {
+            self.quantum = 0;
+            self.queue.rotate_left(1);
+        }
+        self.queue.front().copied()
     }
 
     /// Writes of a turn that only laps may have.
@@ -181,11 +200,7 @@ impl Shard {
     /// The next subscriber, of the channel whose turn it is, that wants a write. None if no lap is going on or no
     /// visits are left.
     fn next_of_lap(&mut self, now: Time) -> Option<ClientKey> {
-        if self.laps.quantum >= limits::WRITES_PER_QUANTUM {
-            self.laps.quantum = 0;
-            self.laps.queue.rotate_left(1);
-        }
-        while let Some(&local) = self.laps.queue.front() {
+        while let Some(local) = self.laps.front() {
             if self.laps.visits_left == 0 {
                 return None;
             }
@@ -196,19 +211,16 @@ impl Shard {
             };
             self.laps.visits_left -= 1;
             let Some(client) = self.clients.get(key) else { continue };
-            let lag = self.view(key, client).map_or(0, View::lag);
-            if client.outbox.blocked {
-                // Only a blocked client can be slow: who was not visited yet waits for us.
-                if lag > self.place.config.limits.outbox_bytes_max as u64 {
-                    self.deal_with_slow_consumer(key, local, now);
-                }
-                continue;
-            }
-            if lag == 0 && client.outbox.own_bytes() == 0 {
-                continue;
+            let (lag, is_blocked) = (self.view(key, client).map_or(0, View::lag), client.outbox.blocked);
+            if !is_blocked && (lag > 0 || client.outbox.own_bytes() > 0) {
+                self.laps.quantum += limits::VISITS_PER_WRITE;
+                return Some(key);
             }
             self.laps.quantum += 1;
-            return Some(key);
+            // Only a blocked client can be slow: who was not visited yet waits for us.
+            if is_blocked && lag > self.place.config.limits.outbox_bytes_max as u64 {
+                self.deal_with_slow_consumer(key, local, now);
+            }
         }
         None
     }
@@ -224,6 +236,7 @@ impl Shard {
 
     /// Does to a client that is too slow for the channel `local` what its policy says.
     fn deal_with_slow_consumer(&mut self, key: ClientKey, local: u32, now: Time) {
+        self.laps.weigh_jump();
         let Some(client) = self.clients.get_mut(key) else { return };
         let (Some(membership), Some(channel)) = (&mut client.membership, self.subscriptions.get_mut(local))
         else {
@@ -253,10 +266,9 @@ impl Shard {
                 (to, &self.counters.slow_consumer_messages_dropped_for_latest)
             }
         };
-        self.laps.visits_left = self.laps.visits_left.saturating_sub(limits::VISITS_PER_JUMP - 1);
-        let retained = log.retained();
+        let held = log.held_bytes();
         let loss = client.outbox.jump((log, cursor), without, to);
-        self.retained.logs -= retained - channel.log.retained();
+        self.retained.logs -= held - channel.log.held_bytes();
         dropped.add(loss.messages);
         self.counters.slow_consumer_bytes_dropped.add(loss.bytes);
         self.counters.slow_consumer_jumps.add(u64::from(loss.messages > 0));
@@ -278,6 +290,11 @@ impl Shard {
         Some(View { log, cursor, without: client.outbox.without_own.then_some(key) })
     }
 
+    /// Where a client's channel's log ends; its start, if the client is in none.
+    pub(super) fn end_of_log(&self, key: ClientKey, client: &Client) -> LogPosition {
+        self.view(key, client).map_or(LogPosition::default(), |view| view.log.end())
+    }
+
     /// A write of `plan` was taken up to `taken` bytes. Less than all of it means that the socket is full.
     pub fn written(&mut self, key: ClientKey, plan: Plan, taken: usize, now: Time) {
         self.counters.bytes_written.add(taken as u64);
@@ -290,12 +307,12 @@ impl Shard {
             waits_since_us = channel.waits_since_us(*cursor, is_visited);
             Some((&mut channel.log, cursor))
         });
-        let retained = log.as_ref().map_or(0, |(log, _)| log.retained());
+        let held = log.as_ref().map_or(0, |(log, _)| log.held_bytes());
         let (written, spare) = client.outbox.written(log, without, plan, taken);
         if let Some(Membership { channel, .. }) = client.membership
             && let Some(channel) = self.subscriptions.get(channel)
         {
-            self.retained.logs -= retained - channel.log.retained();
+            self.retained.logs -= held - channel.log.held_bytes();
         }
         if taken > 0 && client.inbox.unread {
             // It is not read because it takes its answers slowly; taking some shows that it is alive.
@@ -308,7 +325,10 @@ impl Shard {
             self.delivered.note(since_us);
         }
         if let Some(spare) = spare {
-            self.own_bytes_gone(key, spare);
+            self.spares.keep(spare);
+        }
+        if matches!(plan, Plan::Own { .. }) {
+            self.go_on_if_uncongested(key);
         }
         self.recount(key);
         self.say_due_goodbye(key, now);
@@ -330,17 +350,16 @@ impl Shard {
         }
     }
 
-    /// A client's own bytes have all been written: it may be read again, and answered.
-    fn own_bytes_gone(&mut self, key: ClientKey, spare: Box<Own>) {
-        self.spares.keep(spare);
-        let mut late_pong = mem::take(&mut self.replies);
-        if let Some(client) = self.clients.get_mut(key)
-            && !client.outbox.is_sealed()
-        {
+    /// A client has taken some of its own bytes. If few enough are left, it is read again and its Pings are answered,
+    /// whether or not it ever takes the rest.
+    fn go_on_if_uncongested(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key).filter(|client| !client.has_to_wait()) else { return };
+        if !client.outbox.is_sealed() {
+            let mut late_pong = mem::take(&mut self.replies);
             client.connection.set_congested(false, &mut late_pong);
             self.reply(key, &mut late_pong);
+            self.replies = late_pong;
         }
-        self.replies = late_pong;
         self.list_if_unread(key);
     }
 
@@ -394,37 +413,5 @@ impl Shard {
         client.outbox.seal(view, last, || spares.take());
         self.leave(key);
         self.list_writable(key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::{WRITE_BYTES_PER_WRITE, WRITES_PER_LAP_TURN_MAX};
-
-    #[test]
-    fn half_of_a_turns_writes_are_for_laps_while_one_goes_on() {
-        let mut laps = Laps::new(1 << 20, 1);
-        assert_eq!((laps.is_going_on(), laps.reserved()), (false, 0));
-        laps.queue.push_back(0);
-        assert_eq!((laps.is_going_on(), laps.reserved()), (true, WRITES_PER_LAP_TURN_MAX / 2));
-    }
-
-    #[test]
-    fn a_long_write_counts_as_several_and_leaves_laps_their_share_unless_it_is_a_laps() {
-        let mut laps = Laps::new(1 << 20, 1);
-        laps.queue.push_back(0);
-        laps.writes_left = WRITES_PER_LAP_TURN_MAX;
-        laps.weigh(WRITE_BYTES_PER_WRITE - 1);
-        assert_eq!(laps.writes_left, WRITES_PER_LAP_TURN_MAX);
-        laps.weigh(3 * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX - 3, 0));
-        laps.weigh(WRITES_PER_LAP_TURN_MAX * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX / 2, 0));
-        laps.is_lap_write = true;
-        laps.weigh(3 * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (WRITES_PER_LAP_TURN_MAX / 2 - 3, 3));
-        laps.weigh(WRITES_PER_LAP_TURN_MAX * WRITE_BYTES_PER_WRITE);
-        assert_eq!((laps.writes_left, laps.quantum), (0, 3 + WRITES_PER_LAP_TURN_MAX));
     }
 }

@@ -2,11 +2,11 @@
 
 use super::forwarded::client_of;
 use super::{EventLoop, Sockets};
-use crate::hub::{ClientKey, Origin};
+use crate::hub::{ClientId, ClientKey};
 use crate::mesh::{Address, Wake};
 use crate::shard::Full;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl<S: Sockets, W: Wake> EventLoop<S, W> {
     /// Takes a place among those of an address. Only if they are limited.
@@ -32,11 +32,13 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 
     /// A client's PROXY header says for whom it speaks. If that is nobody who could speak for others, there is a place for
-    /// it or there is none.
+    /// it or there is none. One that was turned away at the door needs none.
     pub(super) fn announced(&mut self, key: ClientKey, source: SocketAddr) {
         if self.sockets.is_trusted(source.ip()) {
             self.note_behind(key, source);
-        } else if let Err(why) = self.place(key, source) {
+        } else if !self.shard.is_turned_away(key)
+            && let Err(why) = self.place(key, source)
+        {
             self.shard.refuse(key, why, self.now);
         }
     }
@@ -45,7 +47,7 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     fn note_behind(&mut self, key: ClientKey, address: SocketAddr) {
         if self.peers.behind(key).or_else(|| self.sockets.address(key)) != Some(address) {
             self.peers.note_behind(key, address);
-            let name = Origin { shard: self.shard.id(), client: key };
+            let name = ClientId { shard: self.shard.id(), client: key };
             tracing::debug!(client = %name, address = %ForPeople(address), "speaks for");
         }
     }
@@ -72,14 +74,33 @@ impl<S: Sockets, W: Wake> EventLoop<S, W> {
     }
 }
 
-/// An address as people read it: without a port that is not known.
-struct ForPeople(SocketAddr);
+/// An address as people read it: without a port that is not known, and IPv4 as what it is.
+pub(crate) struct ForPeople(pub(crate) SocketAddr);
 
 impl fmt::Display for ForPeople {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.port() {
-            0 => self.0.ip().fmt(f),
-            _ => self.0.fmt(f),
+        match (self.0.ip().to_canonical(), self.0.port()) {
+            (ip, 0) => ip.fmt(f),
+            (ip @ IpAddr::V4(_), port) => SocketAddr::new(ip, port).fmt(f),
+            (IpAddr::V6(_), _) => self.0.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_address_is_written_as_one_wherever_it_was_heard_and_a_port_only_if_it_is_known() {
+        for (address, text) in [
+            ("[::ffff:192.0.2.1]:4711", "192.0.2.1:4711"),
+            ("[::ffff:192.0.2.1]:0", "192.0.2.1"),
+            ("192.0.2.1:4711", "192.0.2.1:4711"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("[2001:db8::1]:0", "2001:db8::1"),
+        ] {
+            assert_eq!(ForPeople(address.parse().expect("an address")).to_string(), text);
         }
     }
 }

@@ -73,6 +73,25 @@ fn what_the_description_refers_to_is_in_it() {
 }
 
 #[test]
+fn what_any_route_may_be_refused_with_is_described() {
+    let stage = Stage::start(1);
+    let description = stage.get("/openapi.json").ok();
+    for (method, path) in ROUTES {
+        let responses = &description["paths"][path][method]["responses"];
+        let asks_token = !["/", "/healthz", "/readyz", "/openapi.json"].contains(&path);
+        for (status, is_described) in
+            [("400", true), ("401", asks_token), ("403", true), ("408", true), ("503", true)]
+        {
+            assert_eq!(responses.get(status).is_some(), is_described, "{method} {path}: {status}");
+        }
+        let is_of_workers =
+            ["/v1/channels", "/v1/messages", "/v1/clients"].iter().any(|begin| path.starts_with(begin));
+        let said = responses["503"]["description"].as_str().expect("it says why");
+        assert_eq!(said.contains("worker"), is_of_workers || path == "/v1/stats", "{method} {path}: {said}");
+    }
+}
+
+#[test]
 fn a_method_that_is_not_served_gets_405_and_those_that_are() {
     let stage = Stage::start(1);
     for (method, target, allowed) in [

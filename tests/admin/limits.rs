@@ -1,8 +1,9 @@
 //! What the admin API bears: heads, bodies, connections.
 
-use crate::stage::{Answer, Stage};
+use crate::stage::{Answer, Stage, TOKEN};
 use fanwire::limits;
 use std::io::{Read as _, Write};
+use std::net::TcpStream;
 
 #[test]
 fn a_head_that_is_too_large_or_has_too_many_fields_is_refused() {
@@ -16,24 +17,66 @@ fn a_head_that_is_too_large_or_has_too_many_fields_is_refused() {
     assert_eq!(stage.get("/healthz").status, 200);
 }
 
+/// A connection whose request is under way: its body is awaited.
+fn asking(stage: &Stage) -> TcpStream {
+    let mut stream = stage.connect();
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it is taken");
+    let mut answer = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut answer).expect("it is awaited");
+    assert!(answer.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// Ends the request of one that is [`asking`].
+fn finish(mut stream: TcpStream) {
+    stream.write_all(b"{\"messages\":[]}").expect("it is taken");
+    assert_eq!(Answer::read(&mut stream).ok()["results"].as_array().map(Vec::len), Some(0));
+}
+
 #[test]
-fn one_connection_more_than_there_may_be_gets_503_until_another_leaves() {
-    let stage = Stage::start(1);
-    let mut held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX)
+fn when_all_places_are_taken_who_has_waited_longest_without_the_token_gives_its_own_up() {
+    let stage = Stage::guarded();
+    let request = format!("GET /v1/clients HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let mut known = stage.connect();
+    known.write_all(format!("{request}\r\n").as_bytes()).expect("it is taken");
+    let mut begun = [0; 15];
+    known.read_exact(&mut begun).expect("it is answered");
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    let asking = asking(&stage);
+    let mut silent: Vec<_> = (2..limits::ADMIN_CONNECTIONS_MAX)
         .map(|_| {
             let mut stream = stage.connect();
-            // What is not asked for to the end holds its place.
-            stream.write_all(b"GET /healthz HTTP/1.1\r\n").expect("it is taken");
+            stream.write_all(b"GET /readyz HTTP/1.1\r\n").expect("it is taken");
             stream
         })
         .collect();
+    for _ in 0..2 * limits::ADMIN_CONNECTIONS_MAX {
+        assert_eq!(stage.get("/readyz").status, 200);
+    }
+    assert_eq!(silent[0].read(&mut [0]).ok().filter(|bytes| *bytes > 0), None, "it has gone");
+    let mut last = silent.pop().expect("there are many");
+    last.write_all(b"Host: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
+    assert_eq!(Answer::read(&mut last).status, 200, "it was not needed");
+    known.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).expect("it is taken");
+    let mut rest = String::new();
+    known.read_to_string(&mut rest).expect("UTF-8");
+    assert!(rest.contains("HTTP/1.1 200 OK"), "it has its place: {rest}");
+    finish(asking);
+}
+
+#[test]
+fn one_connection_more_than_there_may_be_gets_503_until_another_leaves() {
+    let stage = Stage::start(1);
+    let mut held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX).map(|_| asking(&stage)).collect();
     let mut one_more = stage.connect();
     let answer = Answer::read(&mut one_more);
     assert!(answer.refused(503).contains("connections"), "{answer:?}");
     assert_eq!(answer.header("Content-Length").and_then(|len| len.parse().ok()), Some(answer.body.len()));
-    let mut first = held.swap_remove(0);
-    first.write_all(b"Host: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
-    assert_eq!(Answer::read(&mut first).status, 200);
+    finish(held.swap_remove(0));
     while stage.get("/healthz").status != 200 {}
 }
 
@@ -68,7 +111,7 @@ fn bytes_that_are_no_request_get_400_and_others_are_served() {
 #[test]
 fn beyond_those_who_are_being_told_that_all_places_are_taken_nobody_holds_a_descriptor() {
     let stage = Stage::start(1);
-    let _held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX).map(|_| stage.connect()).collect();
+    let _held: Vec<_> = (0..limits::ADMIN_CONNECTIONS_MAX).map(|_| asking(&stage)).collect();
     // Each lingers, for none of them closes its side.
     let mut told = Vec::new();
     let was_closed_unheard = (0..20 * limits::ADMIN_REFUSALS_MAX).any(|_| {

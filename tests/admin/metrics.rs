@@ -107,6 +107,17 @@ fn both_formats_have_every_counter_of_every_worker() {
         );
     }
 
+    // Bounds are seconds: from a microsecond to a minute. Two workers have not been busy for longer than the server runs.
+    let bounds = newer.samples.keys().filter_map(|sample| {
+        let (_, rest) = sample.split_once("fanwire_turn_duration_seconds_bucket{le=\"")?;
+        rest.split('"').next()?.parse().ok().filter(|bound: &f64| bound.is_finite())
+    });
+    let (least, most) =
+        bounds.fold((f64::MAX, 0.0), |(least, most), bound| (bound.min(least), bound.max(most)));
+    assert!((least - 1e-6).abs() < 1e-9 && (most - 67.108_864).abs() < 1e-6, "{least} to {most}");
+    let busy = newer.sum("fanwire_turn_duration_seconds_sum{");
+    assert!(busy > 0.0 && busy < 2.0 * (1.0 + newer.sum("fanwire_uptime_seconds")), "{busy} s");
+
     // A family stands for its members.
     let families = [
         ("handshakes_", 3),

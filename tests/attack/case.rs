@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 /// What no answer may contain: every request that tries to put something into the response or into the log says it.
 pub(crate) const MARK: &str = "Evil";
 
-/// How long an answer to a whole request, or to a whole frame, may take on a busy machine. A quadratic cost shows.
+/// How long an answer to a whole request, or to a whole frame, may take on a busy machine. A quadratic cost shows, and does
+/// so each time.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often an attack is answered too late before that is the server's fault.
+const ATTEMPTS: usize = 3;
 
 /// One attack.
 pub(crate) struct Case {
@@ -120,17 +124,26 @@ pub(crate) fn run_apart(arguments: &[&str], cases: Vec<Case>) {
 }
 
 impl Case {
-    /// Attacks, and looks at the server afterwards.
+    /// Attacks, and looks at the server afterwards; once more where the answer took too long, as it does if the machine
+    /// stands still.
     fn run(&self, stage: &Stage, over: Over) {
-        self.attack(stage, over);
-        stage.assert_unharmed(&self.name);
+        let mut took = Vec::new();
+        while took.len() < ATTEMPTS && took.last().is_none_or(|took| *took >= ANSWERED_WITHIN) {
+            took.push(self.attack(stage, over));
+            stage.assert_unharmed(&self.name);
+        }
+        assert!(took.last() < Some(&ANSWERED_WITHIN), "{} over {over:?}: it took {took:?}", self.name);
     }
 
-    fn attack(&self, stage: &Stage, over: Over) {
+    /// How long the answer took; no time where a script knows.
+    fn attack(&self, stage: &Stage, over: Over) -> Duration {
         let name = format!("{} over {over:?}", self.name);
         let started = Instant::now();
         let mut stream = match &self.attack {
-            Attack::Script(attack) => return attack(stage),
+            Attack::Script(attack) => {
+                attack(stage);
+                return Duration::ZERO;
+            }
             Attack::Request(bytes) => {
                 let mut stream = stage.connect(over);
                 send(&mut *stream, bytes);
@@ -172,7 +185,7 @@ impl Case {
             Right::Silence => assert_eof(stream),
             Right::Scripted => unreachable!("{name} is no script"),
         }
-        assert!(started.elapsed() < ANSWERED_WITHIN, "{name}: it took {:?}", started.elapsed());
+        started.elapsed()
     }
 }
 
@@ -210,7 +223,10 @@ pub(crate) fn rest(stream: &mut dyn Stream, name: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads a Close frame with `code`, and the end. What was said before may come before, in short frames.
+/// A Ping of the server's. To who drips one comes whenever the machine stands still for a ping interval.
+const PING: [u8; 2] = [0x89, 0];
+
+/// Reads a Close frame with `code`, and the end. What was said before may come before, in short frames, and so may a Ping.
 pub(crate) fn assert_closed(stream: &mut dyn Stream, code: u16, name: &str) {
     let bytes = rest(stream, name);
     let mut left = &bytes[..];
@@ -221,6 +237,7 @@ pub(crate) fn assert_closed(stream: &mut dyn Stream, code: u16, name: &str) {
                 assert_eq!(u16::from_be_bytes([high, low]), code, "{name}: {reason}");
                 return;
             }
+            [first, len, ref rest @ ..] if [first, len] == PING => rest,
             [0x81 | 0x82 | 0x8a, len @ ..=125, ref rest @ ..] if rest.len() >= usize::from(len) => {
                 &rest[usize::from(len)..]
             }
@@ -236,9 +253,16 @@ pub(crate) fn assert_goes_on(stream: &mut dyn Stream, bytes: &[u8], name: &str) 
     assert_comes(stream, b"\x8a\x0cstill there?", name);
 }
 
+/// Reads `expected`; Pings may come before.
 fn assert_comes(stream: &mut dyn Stream, expected: &[u8], name: &str) {
     let mut came = vec![0; expected.len()];
     stream.read_exact(&mut came).unwrap_or_else(|error| panic!("{name}: {error}"));
+    while came.starts_with(&PING) {
+        came.drain(..PING.len());
+        let mut more = PING;
+        stream.read_exact(&mut more).unwrap_or_else(|error| panic!("{name}: {error}"));
+        came.extend(more);
+    }
     assert!(came == expected, "{name}: {:02x?}", &came[..came.len().min(200)]);
 }
 

@@ -6,6 +6,7 @@ use fanwire::protocol::{Agreement, CloseCode, CloseReason, Closure, Connection, 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -15,6 +16,14 @@ pub(crate) struct FakeServer(pub(crate) TcpListener);
 impl FakeServer {
     pub(crate) fn bind() -> FakeServer {
         FakeServer(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// At an address that nobody else uses: its port is free when it has gone, until it comes back.
+    pub(crate) fn alone() -> FakeServer {
+        static PORT: AtomicU16 = AtomicU16::new(1_024);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let port = PORT.fetch_add(1, Ordering::Relaxed);
+        FakeServer(TcpListener::bind(SocketAddr::from(([127, 93, high, low], port))).unwrap())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

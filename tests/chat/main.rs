@@ -13,6 +13,9 @@ use program::{Chat, Terminal, command, exit_code, feed, run};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// What happens at all happens by then, on however slow a machine.
@@ -196,7 +199,7 @@ fn what_is_said_under_payload_chat_is_what_comes_back() {
 
 #[test]
 fn a_lost_connection_is_made_again_and_lines_typed_meanwhile_are_sent_then() {
-    let listener = FakeServer::bind();
+    let listener = FakeServer::alone();
     let address = listener.address();
     let mut chat = Chat::start(&[&listener.url("/ws"), "--username", "ann"]);
     let peer = listener.accept();
@@ -206,7 +209,7 @@ fn a_lost_connection_is_made_again_and_lines_typed_meanwhile_are_sent_then() {
     assert!(status.starts_with("the connection was lost"), "{status}");
     chat.type_line("kept");
     let status = chat.expect_status("reconnecting in");
-    assert!(status.starts_with("cannot connect to ws://127.0.0.1"), "{status}");
+    assert!(status.starts_with(&format!("cannot connect to ws://{address}")), "{status}");
     let listener = FakeServer(TcpListener::bind(address).unwrap());
     let mut peer = listener.accept();
     chat.expect_status("connected to");
@@ -288,7 +291,7 @@ fn a_refusal_whose_body_comes_late_is_shown_whole_and_obeyed_nowhere() {
 
 #[test]
 fn a_pipe_that_finds_no_server_fails_at_once() {
-    let listener = FakeServer::bind();
+    let listener = FakeServer::alone();
     let url = listener.url("/ws");
     drop(listener);
     let output = run(&[&url], b"hi");
@@ -388,6 +391,26 @@ fn in_a_terminal_ctrl_c_and_ctrl_d_close_with_1000_and_leave_the_terminal_as_it_
         assert_eq!(exit_code(&mut terminal.child), 0);
         terminal.expect_restored();
     }
+}
+
+#[test]
+fn in_a_terminal_what_was_typed_before_ctrl_d_is_sent_however_much_comes() {
+    let listener = FakeServer::bind();
+    let mut terminal = Terminal::start(&[&listener.url("/ws"), "--username", "ann"]);
+    let mut peer = listener.accept();
+    terminal.expect("ann: ");
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let (mut stream, enough) = (peer.stream.try_clone().unwrap(), is_enough.clone());
+    let frame = [&b"\x81\x7e\x04\x00"[..], &[b'x'; 1024]].concat();
+    let flood =
+        thread::spawn(move || while !enough.load(Ordering::Relaxed) && stream.write_all(&frame).is_ok() {});
+    terminal.expect("xxxx");
+    terminal.press(b"bye\r\x04");
+    assert_eq!(peer.receive_text(), r#"{"username":"ann","text":"bye"}"#);
+    is_enough.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
+    assert_eq!(peer.receive_closure(), Closure::Agreed(Some(CloseCode::NORMAL), CloseReason::none()));
+    assert_eq!(exit_code(&mut terminal.child), 0);
 }
 
 #[test]

@@ -217,6 +217,27 @@ await check("a page that nobody sees goes on listening, and shows the latest of 
   await unseen.context().close();
 });
 
+await check("a connection that opens and says nothing, or nothing that can be read, is given up; and why is said", async () => {
+  let opened = 0;
+  const deaf = await visit(server.admin, { before: async page => {
+    await page.clock.install();
+    await page.routeWebSocket(/\/v1\/live/, socket => {
+      opened += 1;
+      if (opened === 2) setTimeout(() => socket.send("{}"), 100);
+      if (opened === 3) socket.connectToServer();
+    });
+  } });
+  await deaf.clock.fastForward(10e3);
+  await link(deaf, "Disconnected");
+  await deaf.waitForFunction(() => /cannot be read/.test(why));
+  await deaf.clock.fastForward(10e3);
+  await link(deaf, "Disconnected");
+  await deaf.locator("#trouble", { hasText: /cannot be read: it may be of another version/ }).waitFor();
+  await link(deaf, "Live");
+  same(opened, 3);
+  await deaf.context().close();
+});
+
 await check("dark and light are the system's, unless chosen, which is remembered", async () => {
   const colour = page => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const [dark, light] = ["rgb(11, 12, 15)", "rgb(236, 229, 220)"];

@@ -47,11 +47,14 @@ impl ToyServer {
             for stream in listener.incoming() {
                 let (stream, hall) = (stream.unwrap(), hall.clone());
                 // One after the other: clients are numbered as they came.
-                let Some(connection) = open(&stream) else { continue };
+                let Some((connection, answer)) = open(&stream) else { continue };
                 let mut writer = stream.try_clone().unwrap();
-                // Greetings and the like are no fault.
-                writer.write_all(&frame(true, 1, b"welcome")).unwrap();
+                // Whoever has its 101 hears all that is said from then on.
                 let mut locked = hall.lock().unwrap();
+                // Greetings and the like are no fault.
+                if writer.write_all(&[answer, frame(true, 1, b"welcome")].concat()).is_err() {
+                    continue;
+                }
                 locked.clients.push(writer);
                 locked.held.push(None);
                 drop(locked);
@@ -62,8 +65,8 @@ impl ToyServer {
     }
 }
 
-/// Makes the opening handshake.
-fn open(mut stream: &TcpStream) -> Option<Connection> {
+/// Makes the opening handshake, but for sending the answer.
+fn open(mut stream: &TcpStream) -> Option<(Connection, Vec<u8>)> {
     let mut connection = Connection::server(Arc::new(Limits::default()), Time(0));
     let mut buffer = [0; 4096];
     loop {
@@ -72,8 +75,7 @@ fn open(mut stream: &TcpStream) -> Option<Connection> {
         let mut input = &mut buffer[..count];
         if let Some(Event::Requested(_)) = connection.next_event(&mut input, Time(0), &mut out) {
             connection.accept(Agreement::default(), Time(0), &mut out);
-            stream.write_all(&out).ok()?;
-            return Some(connection);
+            return Some((connection, out));
         }
     }
 }

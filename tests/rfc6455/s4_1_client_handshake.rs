@@ -1,7 +1,7 @@
 //! §4.1: the client's side of the opening handshake.
 
 use crate::peer::{Peer, Seen, text};
-use fanwire::limits::Limits;
+use fanwire::limits::{self, Limits};
 use fanwire::protocol::{
     Agreement, ClientRequest, Closure, HandshakeError, InvalidRequest, Response, Status, Wants,
 };
@@ -187,6 +187,16 @@ fn s4_1_what_is_not_http_fails_at_its_first_impossible_byte() {
     assert_eq!(refused("HTTP/1.0 101 x\r\n\r\n"), HandshakeError::ResponseInvalid);
     assert_eq!(refused("HTTP/1.1 x\r\n\r\n"), HandshakeError::ResponseInvalid);
     assert_eq!(refused("HTTP/1.1 101 x\n"), HandshakeError::BareLineBreak);
+}
+
+#[test]
+fn s4_1_a_response_that_is_too_large_is_not_said_to_be_a_request() {
+    let long = format!("HTTP/1.1 101 x\r\nX: {}", "x".repeat(limits::REQUEST_HEAD_BYTES_MAX));
+    let many = format!("HTTP/1.1 101 x\r\n{}\r\n", "X: x\r\n".repeat(limits::REQUEST_HEADERS_MAX + 1));
+    for (response, error) in [(long, HandshakeError::HeadTooLarge), (many, HandshakeError::TooManyHeaders)] {
+        assert_eq!(refused(&response), error);
+        assert!(!error.sentence().contains("request"), "{error}");
+    }
 }
 
 #[test]

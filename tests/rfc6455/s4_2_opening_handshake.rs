@@ -236,6 +236,18 @@ fn s4_2_2_a_head_request_is_answered_without_a_body() {
 }
 
 #[test]
+fn s4_2_2_a_head_request_is_refused_without_a_body_too() {
+    for head in [&b"HEAD / HTTP/1.1\r\n\r\n"[..], b"\r\nHEAD / HTTP/1.1\r\n\r\n"] {
+        let mut server = Peer::connecting_server(Limits::default());
+        let seen = server.receive(head);
+        assert_eq!(seen, [Seen::Closed(Closure::Refused(HandshakeError::HostMissing))]);
+        let out = String::from_utf8(server.out).unwrap();
+        assert!(out.starts_with("HTTP/1.1 400 ") && out.ends_with("\r\n\r\n"), "{out}");
+        assert!(out.contains("\r\nContent-Length: 27\r\n"), "{out}");
+    }
+}
+
+#[test]
 fn s4_2_2_the_agreed_subprotocol_is_one_of_those_offered() {
     let head = with("-", "Sec-WebSocket-Protocol: chat , superchat\r\nsec-websocket-protocol:,v2.x\r\n");
     let mut server = Peer::connecting_server(Limits::default());

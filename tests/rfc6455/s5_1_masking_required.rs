@@ -2,7 +2,7 @@
 
 use crate::peer::Seen;
 use crate::peer::{Peer, masked, text, unmasked};
-use fanwire::protocol::{Closure, Kind, Opcode, ProtocolError, Wants};
+use fanwire::protocol::{CloseCode, CloseReason, Closure, Kind, Opcode, ProtocolError, Time, Wants};
 
 #[test]
 fn s5_1_a_masked_frame_of_a_client_is_read() {
@@ -41,6 +41,37 @@ fn s5_1_a_server_sends_unmasked_and_a_client_masked() {
     assert_eq!(client.out[..2], [0x82, 0x82]);
     assert_eq!(client.out[6..], [1 ^ client.out[2], 2 ^ client.out[3]]);
     assert_eq!(Peer::server().receive(&client.out), [Seen::Binary(vec![1, 2])]);
+}
+
+#[test]
+fn s5_1_a_client_masks_its_control_frames_whatever_they_are_for() {
+    type Deed = fn(&mut Peer);
+    let deeds: [(&str, Deed); 5] = [
+        ("a Ping into silence", |client| {
+            client.connection.handle_timeout(Time(30_000), &mut client.out);
+        }),
+        ("a Close frame after silence", |client| {
+            client.connection.handle_timeout(Time(75_000), &mut client.out);
+        }),
+        ("a Ping of the caller's", |client| {
+            client.connection.send_ping(b"x", &mut client.out);
+        }),
+        ("a Close frame of the caller's that awaits no answer", |client| {
+            let Peer { connection, out, now } = client;
+            connection.fail(CloseCode::INTERNAL_ERROR, &CloseReason::none(), *now, out);
+        }),
+        ("a Pong that had to wait", |client| {
+            client.connection.set_congested(true, &mut client.out);
+            client.receive(b"\x89\x01x");
+            client.connection.set_congested(false, &mut client.out);
+        }),
+    ];
+    for (deed, does) in deeds {
+        let mut client = Peer::client();
+        does(&mut client);
+        let [first, second, ..] = client.out[..] else { panic!("{deed} is sent") };
+        assert_eq!((first & 0x88, second & 0x80), (0x88, 0x80), "{deed}");
+    }
 }
 
 #[test]

@@ -104,6 +104,18 @@ fn s5_5_3_pongs_within_one_call_stop_at_the_mark() {
 }
 
 #[test]
+fn s5_5_3_a_pong_that_waits_is_given_up_when_a_later_ping_is_answered() {
+    let mut server = Peer::server();
+    server.out.resize(OWN_BYTES_MARK + 1, 0);
+    server.receive(&masked(true, Opcode::Ping, b"a"));
+    server.out.clear();
+    server.receive(&masked(true, Opcode::Ping, b"b"));
+    server.connection.set_congested(false, &mut server.out);
+    assert_eq!(server.out, b"\x8a\x01b");
+    assert_eq!(server.connection.held_bytes(), 0);
+}
+
+#[test]
 fn s5_5_3_as_much_as_the_mark_may_wait_unwritten_before_a_ping_does() {
     for (waiting, pong) in [(OWN_BYTES_MARK, &b"\x8a\x01x"[..]), (OWN_BYTES_MARK + 1, b"")] {
         let mut server = Peer::server();

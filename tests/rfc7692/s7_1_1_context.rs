@@ -231,6 +231,17 @@ fn s7_1_1_a_context_is_kept_only_from_the_first_compressed_message_on() {
 }
 
 #[test]
+fn s7_1_1_an_empty_message_leaves_no_context() {
+    for role in ROLES {
+        for empty in [&b"\x00"[..], b"", b"\x02\x00"] {
+            let mut end = role.open(MINDFUL);
+            assert_eq!(end.receive_frame(0xc1, empty), [text("")]);
+            assert_eq!(end.held_bytes(), 0, "behind {empty:02x?}");
+        }
+    }
+}
+
+#[test]
 fn s7_1_1_the_context_goes_with_our_close_frame() {
     for role in ROLES {
         let mut end = greeted(role, MINDFUL);

@@ -135,11 +135,17 @@ fn what_cannot_be_used_ends_check_and_serve_alike_with_2_and_the_same_words() {
             "slow-consumer = 'a*=latest'\n[channel.'a*']\nslow-consumer = 'latest'\n",
             ":3: \"a*\" is given twice",
         ),
+        ("[channel.a]\nmax-message-size = 2_000_000\n", ":2) is 2000000 bytes for \"a\": give 1 to 1048576"),
         (
-            "[channel.a]\nmax-message-size = 2_000_000\n",
-            "[channel] max-message-size is 2000000 bytes for \"a\": give 1 to 1048576",
+            "slow-consumer = 'a*=latest'\n[channel.'a*']\npayload = 'json'\nslow-consumer = 'latest'\n",
+            ":4: \"a*\" is given twice",
         ),
-        (certificate, "--tls-cert /nowhere/cert.pem cannot be read"),
+        (
+            "[channel.a]\npublish = 'nobody'\n[channel.b]\nsubscribe = 'token'\npublish = 'token'\n",
+            ":5) is \"token\" for \"b\", but there is no key to check one with",
+        ),
+        (certificate, ":1) /nowhere/cert.pem cannot be read"),
+        ("workers = 1\njwt-secret-file = '/nowhere/secret'\n", ":2) /nowhere/secret cannot be read"),
     ] {
         let file = file(text);
         let said = ["check", "serve"].map(|command| {
@@ -151,6 +157,16 @@ fn what_cannot_be_used_ends_check_and_serve_alike_with_2_and_the_same_words() {
         assert!(said[0].contains(words), "{}", said[0]);
         assert_eq!(said[0], said[1]);
     }
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_that_cannot_be_used_and_the_file_is_read() {
+    let file = File::new("payload = 'json'\n");
+    let mut check = fanwire();
+    check.args(["check", "--workers", "2", "--config", file.path()]).env("FANWIRE_WORKERS", "two");
+    let said = checked(&mut check);
+    assert_eq!(value(&said, "workers"), ("2", "flag"));
+    assert_eq!(value(&said, "payload").0, "\"json\"");
 }
 
 #[test]
@@ -380,10 +396,105 @@ fn the_example_in_the_readme_is_a_good_file() {
 fn what_can_be_read_only_once_or_is_far_too_long_is_no_configuration() {
     let huge = std::env::temp_dir().join(format!("fanwire-huge-{}.toml", std::process::id()));
     std::fs::write(&huge, "#".repeat((1 << 20) + 1)).expect("a file");
-    for (file, why) in [("/dev/null", "is no file"), (&*huge.to_string_lossy(), "has 1048577 bytes")] {
+    for (file, why) in
+        [("/dev/null", "is no file"), (&*huge.to_string_lossy(), "has more than 1048576 bytes")]
+    {
         let (code, log) = run(fanwire().args(["check", "--config", file]));
         assert_eq!(code, Some(2), "{log}");
         assert!(log.contains(&format!("--config {file} {why}")), "{log}");
     }
     std::fs::remove_file(huge).expect("it is there");
+}
+
+#[test]
+fn keys_and_tokens_that_can_be_read_only_once_are_refused_as_such() {
+    let certificate = "--listen-tls 127.0.0.1:0 --tls-key /dev/null --tls-cert";
+    let admin = "--admin 127.0.0.1:0 --admin-token-file";
+    for options in ["--jwt-secret-file", "--jwt-public-key", "--jwt-jwks", admin, certificate] {
+        let script = format!("printf 0123456789abcdef0123456789abcdef | \"$0\" check {options} /dev/stdin");
+        let (code, log) = run(Command::new("sh").arg("-c").arg(script).arg(fanwire().get_program()));
+        assert_eq!(code, USAGE, "{log}");
+        assert!(log.contains("/dev/stdin is no file: give a file: it is read more than once"), "{log}");
+    }
+}
+
+#[test]
+fn a_token_in_the_variable_is_blamed_by_the_variables_name_and_an_empty_one_is_none() {
+    let check = |arguments: &[&str], token: &str| {
+        run(fanwire().arg("check").args(arguments).env("FANWIRE_ADMIN_TOKEN", token))
+    };
+    let admin = ["--admin", "127.0.0.1:0"];
+    for wrong in ["0123456789abcde", "0123456789 abcdef", "0123456789abcd\u{e9}f"] {
+        let (code, log) = check(&admin, wrong);
+        assert_eq!(code, USAGE, "{log}");
+        assert!(log.contains("ERROR FANWIRE_ADMIN_TOKEN ") && !log.contains("--admin-token-file"), "{log}");
+        assert!(!log.contains(wrong), "{log}");
+    }
+    assert_eq!((check(&admin, "").0, check(&[], "").0), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_variable_that_is_misspelt_is_warned_of_and_those_of_others_are_not() {
+    for command in ["check", "serve"] {
+        let mut fanwire = fanwire();
+        // The client's, and those that Kubernetes sets for services called fanwire and fanwire-admin.
+        for (variable, value) in [
+            ("FANWIRE_TOKEN", "a.b.c"),
+            ("FANWIRE_SERVICE_HOST", "10.0.0.1"),
+            ("FANWIRE_SERVICE_PORT", "80"),
+            ("FANWIRE_PORT", "tcp://10.0.0.1:80"),
+            ("FANWIRE_ADMIN_SERVICE_HOST", "10.0.0.2"),
+            ("FANWIRE_ADMIN_SERVICE_PORT", "81"),
+            ("FANWIRE_ADMIN_PORT", "tcp://10.0.0.2:81"),
+            ("FANWIRE_ADMIN_PORT_81_TCP", "tcp://10.0.0.2:81"),
+        ] {
+            fanwire.env(variable, value);
+        }
+        fanwire.env("FANWIRE_JWT_SECRETFILE", "secret").env("FANWIRE_JWT_SECRET", "secret");
+        let (_, log) = run(fanwire.args([command, "--workers", "0"]));
+        for misspelt in ["FANWIRE_JWT_SECRETFILE", "FANWIRE_JWT_SECRET"] {
+            let words =
+                format!("nobody reads the variable {misspelt}: did you mean FANWIRE_JWT_SECRET_FILE?");
+            assert_eq!(log.matches(&words).count(), 1, "{log}");
+        }
+        assert_eq!(log.matches("nobody reads").count(), 2, "{log}");
+    }
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_named() {
+    for (variable, value, option) in [
+        ("FANWIRE_WORKERS", "two", "--workers"),
+        ("FANWIRE_TLS_CERT", "", "--tls-cert"),
+        ("FANWIRE_ECHO", "maybe", "--echo"),
+        ("FANWIRE_LISTEN", "127.0.0.1:1,here", "--listen"),
+    ] {
+        for command in [&["check"][..], &["serve"], &[]] {
+            let (code, log) = run(fanwire().args(command).env(variable, value));
+            assert_eq!(code, USAGE, "{log}");
+            assert!(log.contains(option) && log.contains(variable), "{log}");
+        }
+    }
+    // Whom the flag blames is said by nobody else.
+    let (_, log) = run(fanwire().args(["check", "--workers", "two"]).env("FANWIRE_WORKERS", "2"));
+    assert!(log.contains("--workers") && !log.contains("FANWIRE_WORKERS"), "{log}");
+}
+
+#[test]
+fn a_variable_of_the_servers_is_none_of_another_commands_business() {
+    let mut command = fanwire();
+    command.args(["completions", "bash"]).env("FANWIRE_WORKERS", "two");
+    assert_eq!(run(&mut command), (Some(0), String::new()));
+    let (code, log) = run(fanwire().args(["completions", "cmd"]).env("FANWIRE_WORKERS", "two"));
+    assert_eq!((code, log.contains("bash"), log.contains("WORKERS")), (USAGE, true, false), "{log}");
+}
+
+#[test]
+fn to_listen_nowhere_is_no_configuration() {
+    let file = File::new("workers = 1\nlisten = []\n");
+    let (code, log) = run(fanwire().args(["check", "--config", file.path()]));
+    assert_eq!(code, USAGE, "{log}");
+    assert!(log.contains(&format!("--listen ({}:2) names no address", file.path())), "{log}");
+    let elsewhere = checked(fanwire().args(["check", "--config", file.path(), "--listen", "127.0.0.1:1"]));
+    assert_eq!(value(&elsewhere, "listen"), ("[\"127.0.0.1:1\"]", "flag"));
 }

@@ -61,7 +61,7 @@ fn drips_do_not_extend_a_handshakes_timeout() {
 
 #[test]
 fn a_handshake_in_time_ends_its_timeout() {
-    let server = Running::start(2, |config| config.limits.handshake_timeout_ms = SHORT_MS);
+    let server = Running::start(2, |config| config.limits.handshake_timeout_ms = 5 * SHORT_MS);
     let mut client = server.client("/ws/a");
     let_a_handshake_time_out(&server);
     let_a_handshake_time_out(&server);
@@ -102,13 +102,13 @@ fn s5_5_2_a_silent_client_gets_a_ping_after_each_interval() {
 
 #[test]
 fn s5_5_2_a_client_that_is_heard_gets_no_ping() {
-    let server = Running::start(1, watchful(SHORT_MS, 0));
+    let server = Running::start(1, watchful(5 * SHORT_MS, 0));
     let mut silent = server.upgraded("/ws/silent");
     let mut heard = server.upgraded("/ws/heard");
-    for _ in 0..10 {
-        // Ten times a tenth of the interval, and a whole one for who stays silent.
+    for _ in 0..15 {
+        // A tenth of the interval each, and more than a whole one for who stays silent.
         heard.send(masked(0x8a, b""));
-        thread::sleep(SHORT / 10);
+        thread::sleep(SHORT / 2);
     }
     assert_eq!(silent.read(2), b"\x89\x00");
     heard.send(masked(0x81, b"x"));
@@ -117,7 +117,7 @@ fn s5_5_2_a_client_that_is_heard_gets_no_ping() {
 
 #[test]
 fn pongs_keep_a_client_alive_and_silence_ends_it() {
-    let server = Running::start(1, watchful(SHORT_MS, 2 * SHORT_MS + 100));
+    let server = Running::start(1, watchful(SHORT_MS, 8 * SHORT_MS));
     let mut alive = server.client("/ws/alive");
     thread::scope(|scope| {
         let alive = scope.spawn(move || {
@@ -127,11 +127,15 @@ fn pongs_keep_a_client_alive_and_silence_ends_it() {
         for _ in 0..3 {
             let started = Instant::now();
             let mut silent = server.upgraded("/ws/silent");
-            assert_eq!(silent.read(4), b"\x89\x00\x89\x00", "it is asked");
-            let (code, reason) = silent.close_frame();
-            assert_eq!(code, 1008);
+            let said = silent.read_to_end();
+            let pings = said.chunks(2).take_while(|frame| *frame == b"\x89\x00").count();
+            // One after each interval at the most; a late one makes the next one late too.
+            let intervals = (started.elapsed().as_millis() / SHORT.as_millis()) as usize;
+            assert!((1..=intervals).contains(&pings), "it is asked {pings} times in {intervals} intervals");
+            let [0x88, _, 0x03, 0xf0, ref reason @ ..] = said[2 * pings..] else { panic!("{said:02x?}") };
+            let reason = String::from_utf8_lossy(reason);
             assert!(reason.contains("idle"), "{reason}");
-            assert_about(started.elapsed(), 2 * SHORT + Duration::from_millis(100));
+            assert_about(started.elapsed(), 8 * SHORT);
         }
         assert!(!alive.is_finished());
         server.client("/ws/alive?echo=off").send("at last");
@@ -165,15 +169,15 @@ fn a_frame_that_stalls_midway_is_idle_too() {
 
 #[test]
 fn a_frame_that_drips_is_alive() {
-    let server = Running::start(1, watchful(0, 2 * SHORT_MS));
+    let server = Running::start(1, watchful(0, 8 * SHORT_MS));
     let mut raw = server.upgraded("/ws");
     let started = Instant::now();
     for byte in masked(0x81, b"hello") {
         raw.send([byte]);
-        thread::sleep(SHORT / 2);
+        thread::sleep(SHORT);
     }
     assert_eq!(raw.read(7), b"\x81\x05hello");
-    assert!(started.elapsed() > 2 * SHORT, "or it proves nothing");
+    assert!(started.elapsed() > 8 * SHORT, "or it proves nothing");
 }
 
 #[test]

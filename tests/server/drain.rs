@@ -1,21 +1,33 @@
 //! The orderly end: what was accepted is delivered, everyone is told goodbye, all at once or one after the other, the
 //! process exits 0. (The file is long because both ways have to keep the same promises.)
 
-use crate::client::{Client, PATIENCE, Raw, Received, Response, assert_closed, masked};
+use crate::client::{Client, PATIENCE, Raw, Received, Response, assert_closed, http, masked};
+use crate::metronome::Metronome;
 use crate::process::{Process, fanwire};
 use crate::running::Running;
-use fanwire::config::Goodbye;
+use fanwire::config::{Config, Goodbye};
 use fanwire::limits;
 use fanwire::protocol::{CloseCode, Closure};
+use fanwire::server::Server;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 fn assert_told_1001(closure: &Closure) {
     assert_closed(closure, CloseCode::GOING_AWAY, "shutting down");
+}
+
+/// Nobody listens at an address of this process any more. What another test starts has copies of all descriptors, and so
+/// listens too, for the moment until it runs its program.
+fn assert_nobody_listens(address: SocketAddr) {
+    let started = Instant::now();
+    while !TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+        assert!(started.elapsed() < PATIENCE, "somebody listens");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
@@ -30,8 +42,17 @@ fn everyone_is_told_1001_and_the_port_is_free() {
     }
     let totals = server.wait();
     assert_eq!(totals.closed_cleanly, 20);
-    let refused = TcpStream::connect(address).expect_err("nobody listens");
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert_nobody_listens(address);
+}
+
+#[test]
+fn who_waits_for_a_servers_end_is_woken_by_whoever_can_start_it() {
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    let server = Server::start(Config { listen, ..Config::default() }).expect("a free port");
+    let drainer = server.drainer();
+    let waiting = thread::spawn(move || server.wait());
+    drainer.drain();
+    waiting.join().expect("no panic").expect("an orderly end");
 }
 
 #[test]
@@ -109,28 +130,39 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
 fn health_is_503_for_the_delay_in_which_clients_still_come_and_talk() {
-    let server = Running::start(2, |config| {
-        config.drain.delay_ms = 1_500;
-        config.drain.goodbye = Goodbye::ServiceRestart;
-    });
-    assert_eq!(server.http(HEALTH).status, 200);
-    let mut ann = server.client("/ws");
+    // It takes longer than any machine.
+    let (process, address) = Process::serve(&["--workers", "2", "--drain-delay", "600"]);
+    assert_eq!(http(address, HEALTH).status, 200);
+    let mut ann = Client::connect(address, "/ws");
+    process.signal("TERM");
     let started = Instant::now();
-    server.drain();
-    let health = server.http(HEALTH);
+    let health = loop {
+        let health = http(address, HEALTH);
+        if health.status == 503 || started.elapsed() > PATIENCE {
+            break health;
+        }
+    };
     assert_eq!((health.status, health.body.as_str()), (503, "draining\n"));
-    let mut bob = server.client("/ws");
+    let mut bob = Client::connect(address, "/ws");
     bob.send("am I late?");
     assert_eq!([ann.text(), bob.text()], ["am I late?", "am I late?"]);
-    assert_eq!(server.http("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
-    assert!(started.elapsed() < Duration::from_millis(1_500), "the machine is too slow for this test");
-    for client in [ann, bob] {
-        assert_closed(&client.closure(), CloseCode::SERVICE_RESTART, "the server is restarting");
-    }
-    assert!(started.elapsed() >= Duration::from_millis(1_500));
+    assert_eq!(http(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+}
+
+#[test]
+fn behind_the_delay_clients_are_told_goodbye_and_nobody_listens() {
+    let server = Running::start(2, |config| {
+        config.drain.delay_ms = 300;
+        config.drain.goodbye = Goodbye::ServiceRestart;
+    });
+    let ann = server.client("/ws");
+    let started = Instant::now();
+    server.drain();
+    assert_closed(&ann.closure(), CloseCode::SERVICE_RESTART, "the server is restarting");
+    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
     let address = server.address;
     server.wait();
-    assert_eq!(TcpStream::connect(address).expect_err("nobody listens").kind(), ErrorKind::ConnectionRefused);
+    assert_nobody_listens(address);
 }
 
 /// As many clients as make a spread of so many milliseconds.
@@ -140,17 +172,16 @@ fn clients_for(spread_ms: u32) -> usize {
     clients
 }
 
-#[test]
-fn goodbyes_are_spread_and_who_is_left_hears_and_publishes_meanwhile() {
-    const SPREAD_MS: u32 = 1_600;
+/// Tells clients goodbye over so many milliseconds: when each of them has heard it, in order, and what it had heard before.
+fn part_over(spread_ms: u32) -> Vec<(Duration, Vec<String>)> {
     const BEFORE: usize = 50;
     let server = Running::start(2, |config| {
-        config.drain.spread_ms_max = SPREAD_MS;
+        config.drain.spread_ms_max = spread_ms;
         config.drain.goodbye = Goodbye::ServiceRestart;
         // Nobody is cut off because this machine is busy.
         config.limits.close_timeout_ms = 30_000;
     });
-    let mut clients: Vec<Client> = (0..clients_for(SPREAD_MS)).map(|_| server.client("/ws")).collect();
+    let mut clients: Vec<Client> = (0..clients_for(spread_ms)).map(|_| server.client("/ws")).collect();
     clients[0].send_all((0..BEFORE).map(|number| format!("before {number}")));
     server.until("they are accepted", |totals| totals.messages_received == BEFORE as u64);
     let started = Instant::now();
@@ -187,6 +218,19 @@ fn goodbyes_are_spread_and_who_is_left_hears_and_publishes_meanwhile() {
         assert!(texts.iter().take(BEFORE).cloned().eq((0..BEFORE).map(|number| format!("before {number}"))));
         assert!(texts.len() >= BEFORE && longest.starts_with(texts), "{} texts", texts.len());
     }
+    ends
+}
+
+#[test]
+fn goodbyes_are_spread_and_who_is_left_hears_and_publishes_meanwhile() {
+    const SPREAD_MS: u32 = 1_600;
+    // What was due while the machine stood still comes all at once: that proves nothing, and is tried again.
+    let ends = (0..5).find_map(|_| {
+        let metronome = Metronome::start();
+        let ends = part_over(SPREAD_MS);
+        (metronome.longest_pause() < Duration::from_millis(300)).then_some(ends)
+    });
+    let ends = ends.expect("the machine stood still each time");
     let [first, last] = [&ends[0], &ends[ends.len() - 1]];
     assert!(last.1.len() > first.1.len() + 10, "who stayed has heard more: {} texts", last.1.len());
     assert!(
@@ -230,7 +274,7 @@ fn who_leaves_by_itself_is_not_waited_for() {
     server.drain();
     drop(clients);
     server.wait();
-    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
 }
 
 #[test]
@@ -432,8 +476,10 @@ fn sigterm_under_load_delivers_what_was_accepted_to_all_and_exits_0() {
 fn few_clients_do_not_wait_for_their_goodbye_and_the_log_says_how_it_went() {
     for (signal, code) in [("INT", CloseCode::GOING_AWAY), ("TERM", CloseCode::SERVICE_RESTART)] {
         let number = code.number().to_string();
+        // Who waits for any of it waits for ever.
+        let endless = ["--drain-seconds", "600", "--close-timeout", "600"];
         let (mut process, address) =
-            Process::serve(&["--workers", "2", "--drain-seconds", "600", "--drain-code", &number]);
+            Process::serve(&[&["--workers", "2", "--drain-code", &number], &endless[..]].concat());
         let clients = [0, 1].map(|_| Client::connect(address, "/ws"));
         let started = Instant::now();
         process.signal(signal);
@@ -444,7 +490,9 @@ fn few_clients_do_not_wait_for_their_goodbye_and_the_log_says_how_it_went() {
         assert!(begun.contains(&format!("closing 2 connections with {number}, at once")), "{begun}");
         let ended = process.line("ended");
         assert!(ended.contains("told=2") && ended.contains("cut=0"), "{ended}");
-        assert!(ended.contains("drain_seconds=0."), "{ended}");
+        let seconds = ended.split_once("drain_seconds=").and_then(|(_, rest)| rest.split(' ').next());
+        let seconds = seconds.and_then(|seconds| seconds.parse::<f64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds < 5.0), "{ended}");
         assert_eq!(process.end().0, Some(0));
         assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
     }
@@ -477,6 +525,8 @@ fn a_second_signal_ends_it_at_once() {
 #[cfg(feature = "control")]
 #[test]
 fn the_first_signal_waits_for_the_end_that_the_admin_api_has_begun_and_the_second_does_not() {
+    use std::io::Write as _;
+
     let (mut process, address) =
         Process::serve(&["--workers", "2", "--close-timeout", "600", "--admin", "127.0.0.1:0"]);
     let line = process.line("admin API and dashboard at http://");
@@ -500,8 +550,11 @@ fn the_first_signal_waits_for_the_end_that_the_admin_api_has_begun_and_the_secon
 fn a_signal_that_comes_twice_in_a_moment_is_one() {
     let (process, address) = Process::serve(&["--workers", "2"]);
     let client = Client::connect(address, "/ws");
+    // It stands still until both have come. Two of a kind would be one already.
+    process.stop();
     process.signal("TERM");
-    process.signal("TERM");
+    process.signal("INT");
+    process.signal("CONT");
     assert_closed(&client.closure(), CloseCode::GOING_AWAY, "");
     assert_eq!(process.code(), Some(0));
 }

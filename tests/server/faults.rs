@@ -2,8 +2,9 @@
 
 use crate::client::{Client, PATIENCE, Raw, SAMPLE_101, http, upgrade};
 use crate::process::{Process, fanwire};
+use crate::running::lone_address;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,9 +14,7 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A server that logs all there is to a place that `redirection` names in the shell's way.
 fn logging_to(redirection: &str) -> (Process, SocketAddr) {
     // It cannot say where it listens.
-    let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = probe.local_addr().expect("bound");
-    drop(probe);
+    let address = lone_address();
     let script = format!("exec \"$@\" {redirection}");
     let mut command = Command::new("sh");
     command.args(["-c", &script, "sh"]).arg(fanwire().get_program());
@@ -70,11 +69,11 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
 
 #[test]
 fn a_process_that_was_stopped_for_longer_than_the_idle_timeout_asks_before_it_calls_anybody_idle() {
-    let timeouts = ["--ping-interval", "0.4", "--idle-timeout", "1.5"];
+    let timeouts = ["--ping-interval", "0.4", "--idle-timeout", "4"];
     let (process, address) = Process::serve(&[&["--workers", "2"], &timeouts[..]].concat());
     let clients: Vec<Client> = (0..5).map(|_| Client::connect(address, "/ws")).collect();
     process.signal("STOP");
-    thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(6));
     process.signal("CONT");
     let mut late = Client::connect(address, "/ws?echo=off");
     thread::scope(|scope| {

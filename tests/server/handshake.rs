@@ -212,7 +212,8 @@ fn nothing_behind_a_refused_request_is_served() {
 
 #[test]
 fn a_refusal_is_not_lost_to_a_reset_however_much_comes_behind_the_request() {
-    let server = Running::start(1, |_| {});
+    // For so long what comes is taken.
+    let server = Running::start(1, |config| config.limits.close_timeout_ms = 60_000);
     let mut raw = server.raw();
     raw.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
     for _ in 0..40 {

@@ -7,6 +7,7 @@
 mod certificate;
 mod client;
 mod crowd;
+mod metronome;
 mod process;
 mod running;
 

@@ -134,26 +134,28 @@ fn what_is_resident_stays_within_the_budget_and_goes_back_to_the_system_after_a_
     let budget = BUDGET_BYTES.to_string();
     let (process, address) = Process::serve(&["--workers", "2", "--memory-budget", &budget]);
     let first = process.resident_bytes();
+    // The system counts to some pages for each core.
+    let grown = || process.resident_bytes().saturating_sub(first);
     let mut clients: Vec<Client> =
         (0..100).map(|name| Client::connect(address, &format!("/ws/{name}"))).collect();
     let mut peak = 0;
     for client in &mut clients {
         client.send_raw(&first_fragment(1_000_000));
-        peak = peak.max(process.resident_bytes() - first);
+        peak = peak.max(grown());
     }
     // What was sent is with the kernel; the server may be yet to read it.
     let sent = Instant::now();
     while peak <= BUDGET_BYTES / 4 {
         assert!(sent.elapsed() < PATIENCE, "100 MB were sent: {peak}");
         thread::sleep(Duration::from_millis(1));
-        peak = peak.max(process.resident_bytes() - first);
+        peak = peak.max(grown());
     }
     // The program itself and what it takes for each worker are not part of it.
     assert!(peak < BUDGET_BYTES + (4 << 20), "{peak} bytes at the peak");
     drop(clients);
     let started = Instant::now();
-    while process.resident_bytes() - first > BUDGET_BYTES / 2 {
-        assert!(started.elapsed() < PATIENCE, "{} bytes stay", process.resident_bytes() - first);
+    while grown() > BUDGET_BYTES / 2 {
+        assert!(started.elapsed() < PATIENCE, "{} bytes stay", grown());
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,6 +1,7 @@
 //! [`Process`]: the real binary, with its log and its exit code.
 
 use crate::client::PATIENCE;
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -75,6 +76,21 @@ impl Process {
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
+    /// Stops all of it, by SIGSTOP, and waits until it stands still (proc(5)).
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let started = Instant::now();
+        let stands_still = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+            // Its state is the first behind its name, which is in parentheses.
+            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+        };
+        while !stands_still() {
+            assert!(started.elapsed() < PATIENCE, "it goes on");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// What it was started with in its environment (proc(5)).
     pub(crate) fn environment(&self) -> String {
         let variables = fs::read(format!("/proc/{}/environ", self.child.id())).expect("it runs");
@@ -142,12 +158,27 @@ impl Drop for Process {
 /// The binary under test, without any variable that would configure it.
 pub(crate) fn fanwire() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
-    for (name, _) in std::env::vars_os() {
+    for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("FANWIRE_") {
             command.env_remove(name);
         }
     }
     command
+}
+
+/// In the environment of a process that [`apart`] has started.
+const IS_APART: &str = "IS_FOR_A_SINGLE_TEST";
+
+/// The test of this name once more, in a process of its own: signals and the system's limits are for whole processes.
+pub(crate) fn apart(name: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("it is running"));
+    command.args(["--exact", name, "--nocapture"]).env(IS_APART, "1");
+    command
+}
+
+/// Whether this is that process.
+pub(crate) fn is_apart() -> bool {
+    env::var_os(IS_APART).is_some()
 }
 
 /// Runs it to its end, which must come by itself.

@@ -140,6 +140,25 @@ fn both_versions_of_the_proxy_protocol_name_whom_a_connection_counts_for() {
 }
 
 #[test]
+fn who_is_turned_away_takes_no_place_of_the_address_that_a_proxy_names() {
+    let server = Running::start(1, |config| {
+        trust_the_proxy(config);
+        (config.connections_max, config.connections_per_address_max) = (1, 1);
+        config.proxy_protocol = true;
+    });
+    let other = b"PROXY TCP4 192.0.2.2 127.0.0.1 258 8080\r\n";
+    let ask = |header: &[u8]| begun(PROXY, &server, [header, upgrade("/ws").as_bytes()].concat());
+    let ann = assert_opened(ask(V1));
+    let mut bob = ask(other);
+    assert_eq!(Response::read(&mut bob).status, 503);
+    drop(ann);
+    server.until("ann has left, and bob lingers", |totals| totals.connections_open == 1);
+    assert_opened(ask(other));
+    assert_eq!(server.totals().connections_turned_away_by_address, 0);
+    drop(bob);
+}
+
+#[test]
 fn what_a_proxy_says_for_itself_counts_for_it_and_may_name_another_in_the_request() {
     let server = behind(1, true);
     let health = [LOCAL, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
@@ -211,6 +230,8 @@ fn the_header_comes_before_tls_and_may_come_with_its_hello() {
         trust_the_proxy(config);
         config.proxy_protocol = true;
         config.connections_per_address_max = 1;
+        // Who was refused is there until it leaves.
+        config.limits.close_timeout_ms = 60_000;
     });
     let trusted = Arc::new(certificate.trusted(&[&TLS13]));
     let secure = |header: &[u8]| {

@@ -6,9 +6,18 @@ use fanwire::metrics::Totals;
 use fanwire::protocol::DeflateOffer;
 use fanwire::server::Server;
 use std::net::SocketAddr;
+use std::process;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// An address that nobody else uses, not even to connect from it: its port is free, and stays so. Another one each time.
+pub(crate) fn lone_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(1_024);
+    let [.., high, low] = process::id().to_be_bytes();
+    SocketAddr::from(([127, 91, high, low], PORT.fetch_add(1, Ordering::Relaxed)))
+}
 
 /// A server on a port of its own. When it goes out of scope it is drained, and nothing may be left of its clients.
 pub(crate) struct Running {

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, http, upgrade_with};
 use crate::process::{Process, fanwire, run};
+use crate::running::lone_address;
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
@@ -104,12 +105,18 @@ fn the_port_of_another_program_is_the_same_error() {
 
 #[test]
 fn its_own_port_is_free_again_at_once_after_its_end() {
-    let (process, address) = Process::serve(&["--workers", "2"]);
+    let address = lone_address();
+    let start = || {
+        let mut process =
+            Process::spawn(fanwire().args(["--listen", &address.to_string(), "--workers", "2"]));
+        assert_eq!(process.address(), address);
+        process
+    };
+    let process = start();
     Client::connect(address, "/ws").close();
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
-    let mut again = Process::spawn(fanwire().args(["--listen", &address.to_string(), "--workers", "2"]));
-    assert_eq!(again.address(), address);
+    start();
 }
 
 #[test]

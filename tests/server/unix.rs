@@ -10,6 +10,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConnection, StreamOwned};
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -198,6 +199,24 @@ fn with_reuse_port_a_second_process_takes_over_the_file_and_the_first_leaves_it(
     drop((late, opened(&path)));
     second.signal("TERM");
     assert_eq!(second.end().0, Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_second_process_that_cannot_start_leaves_the_file_to_who_serves() {
+    let path = path();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("a socket").to_string();
+    let arguments = ["--listen", &address(&path), "--workers", "2", "--reuse-port"];
+    let mut first = Process::spawn(fanwire().args(arguments));
+    first.line("limits: ");
+    for option in ["--admin", "--listen"] {
+        let (code, log) = run(fanwire().args(arguments).args([option, &port]));
+        assert_eq!(code, Some(2), "{option}: {log}");
+        drop(opened(&path));
+    }
+    first.signal("TERM");
+    assert_eq!(first.end().0, Some(0));
     assert!(!path.exists());
 }
 

@@ -12,6 +12,12 @@ use fanwire::shard::mail::Mail;
 /// Bytes of the shortest frame that a client sends: header, key, no payload.
 const CLIENT_FRAME_BYTES_MIN: usize = 6;
 
+/// Bytes of the shortest frame that the server sends.
+const SERVER_FRAME_BYTES_MIN: usize = 2;
+
+/// Bytes that it takes to note whose a frame is, and room for one more.
+const ORIGIN_BYTES: usize = 40;
+
 /// What a client's earlier messages may cost that it may refer to (RFC 7692 section 7.1.1): a window, and where it is
 /// kept.
 pub const CONTEXT_BYTES: usize = (1 << WindowBits::MAX) + 256;
@@ -22,11 +28,11 @@ pub const CONTEXT_BYTES: usize = (1 << WindowBits::MAX) + 256;
 pub struct Bounds {
     /// Bytes that one turn reads.
     pub read_bytes: usize,
-    /// Of messages that one turn looks at, and as much again for each client that it lets in.
+    /// Of messages that one turn looks at.
     pub message_bytes: usize,
     /// In one mailbox.
     pub mailbox_bytes: usize,
-    /// In all logs of a shard.
+    /// Of frames in all logs of a shard.
     pub log_bytes: usize,
     /// Of one client's own, not yet written.
     pub own_bytes: usize,
@@ -49,11 +55,10 @@ impl Bounds {
             + message_bytes_max / limits::DEFLATED_GROWTH_SHARE
             + limits::DEFLATED_GROWTH_MIN;
         let frame_bytes = deflated_bytes_max + FrameHeader::LEN_MAX;
-        // A turn publishes what it reads, or what that comes to, and then it looks at no more; and messages whose last
-        // fragment came, and what stood behind requests; and what an operator says.
-        let turn_bytes = read_bytes
-            + clients * (message_bytes_max + read_bytes)
-            + operator::PENDING_MAX * message_bytes_max;
+        // The message in which the budget ends is looked at whole.
+        let message_bytes = read_bytes + message_bytes_max;
+        // A turn publishes what it looks at, and what an operator says.
+        let turn_bytes = message_bytes + operator::PENDING_MAX * message_bytes_max;
         // Others may still be in a turn when a mailbox comes over the mark. Besides publications there is mail about
         // interest in channels, and barriers.
         let rooms = plan.channels + 1;
@@ -88,9 +93,10 @@ impl Bounds {
         let put_by_bytes = if deflate.enabled || messages.is_some() { one_read } else { 0 };
         let unfinished_bytes =
             head_bytes.max(2 * read_bytes).max(unfinished_message_bytes + put_by_bytes) + context_bytes;
-        // The message in which the budget ends is looked at whole.
-        let message_bytes = read_bytes + message_bytes_max;
-        let shard_bytes = log_bytes + clients * (own_bytes + unfinished_bytes) + turn_bytes + mail_bytes;
+        // The rest of a torn frame may keep all of its segment; and logs note whose their frames are.
+        let client_bytes = own_bytes + limits::SEGMENT_BYTES_MAX + unfinished_bytes;
+        let index_bytes = log_bytes / SERVER_FRAME_BYTES_MIN * ORIGIN_BYTES;
+        let shard_bytes = log_bytes + index_bytes + clients * client_bytes + turn_bytes + mail_bytes;
         Bounds {
             read_bytes,
             message_bytes,

@@ -176,8 +176,8 @@ pub struct Client {
     pub cut_within: Option<&'static str>,
     /// Bytes of its request.
     request_bytes: u64,
-    /// An operator has wanted it closed.
-    pub was_sent_away: bool,
+    /// When an operator has wanted it closed.
+    pub sent_away_ms: Option<u64>,
     /// It does nothing any more.
     pub is_gone: bool,
 }
@@ -230,7 +230,7 @@ impl Client {
             was_slow: false,
             has_broken: false,
             cut_within: None,
-            was_sent_away: false,
+            sent_away_ms: None,
             is_gone: false,
         }
     }

@@ -260,6 +260,11 @@ impl Laws {
         self.witnesses.values().any(|witness| *witness == client)
     }
 
+    /// Who hears all of them in a room in which messages are dropped.
+    pub fn witness(&self, room: Room) -> Option<usize> {
+        self.witnesses.get(&room).copied()
+    }
+
     /// Whether it is a room in which messages are dropped.
     pub fn is_dropping(&self, room: Room) -> bool {
         self.witnesses.contains_key(&room)

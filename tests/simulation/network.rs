@@ -221,17 +221,29 @@ impl Net {
         clients.iter().filter_map(|key| self.keys.get(key).copied()).collect()
     }
 
-    /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `holding`: of whom something that was
-    /// read is left for another turn.
-    pub fn turned(&mut self, may_read: bool, holding: &BTreeSet<ClientKey>) {
+    /// Takes note of what a turn has come to. `may_read`: sockets were read in it; `may_leave_unread`: not all of those who
+    /// would have been; `holding`: of whom something that was read is left for another turn; `waiting`: for whom there is
+    /// something, and room in its socket.
+    pub fn turned(
+        &mut self,
+        may_read: bool,
+        may_leave_unread: bool,
+        holding: &BTreeSet<ClientKey>,
+        waiting: &BTreeSet<ClientKey>,
+    ) {
         let was_idle = self.unprompted_at == Some(self.deeds) && holding.is_empty();
         self.idle_turns = if was_idle { self.idle_turns + 1 } else { 0 };
+        // Whoever has come so far may have been written before it, and once more.
+        let turns_max = 2 * self.wires.len() + 2;
         for (key, &wire) in &self.keys {
             let is_held = holding.contains(key);
+            let wire = &mut self.wires[wire];
             if self.was_stalled {
-                self.wires[wire].watch.excused(self.turned_ms);
+                wire.watch.excused(self.turned_ms);
             }
-            self.wires[wire].watch.turned(may_read, is_held, self.turned_ms, &self.limits);
+            wire.watch.turned(may_read, may_leave_unread, is_held, self.turned_ms, &self.limits);
+            wire.turns_waiting = if waiting.contains(key) { wire.turns_waiting + 1 } else { 0 };
+            assert!(wire.turns_waiting <= turns_max, "who waits for us is written in time: {wire:?}");
         }
     }
 
@@ -462,6 +474,7 @@ impl Sockets for Net {
         let error = io::Error::from_raw_os_error(self.random.pick(&WRITE_LOSSES));
         let Some(&wire) = self.keys.get(&client) else { return Err(ErrorKind::NotConnected.into()) };
         let wire = &mut self.wires[wire];
+        wire.turns_waiting = 0;
         let is_short = is_short && !wire.is_smooth;
         assert!(!wire.down_ended, "nothing is written after the write side was shut down");
         if wire.is_broken {

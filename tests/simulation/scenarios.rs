@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::world::World;
 use fanwire::config::{Rate, SlowConsumerPolicy};
 use fanwire::limits::{self, Limits};
+use fanwire::metrics::Totals;
 use fanwire::protocol::{CloseCode, Closure, DeflateOffer, Status};
 
 #[test]
@@ -216,6 +217,24 @@ fn who_reads_its_answers_late_is_read_and_answered_to_the_end() {
         world.settle();
         world.check_rest();
     }
+}
+
+#[test]
+fn who_takes_some_of_its_answers_and_then_nothing_is_called_idle() {
+    let mut world = World::new(Plan { capacities: &[64 << 10], ..Plan::calm(1) }, Random::new(1));
+    let silent = world.join(Habits { room: Room::Echo(0), ..Habits::quiet() });
+    world.settle();
+    world.clients[silent].habits.reads = Reads::LittleUntil(0);
+    (0..175).for_each(|_| world.say(silent, 1_000));
+    world.settle();
+    assert!(world.totals().bytes_read < world.laws.bytes_sent(silent), "more than the mark waits for it");
+    // So much that the rest is less than the mark, and that is the last of it.
+    let wire = world.clients[silent].wire;
+    world.sockets(0).wire(wire).receive(40 << 10);
+    world.clients[silent].habits.dies_after = Some(0);
+    world.settle();
+    world.everyone_leaves();
+    assert_eq!(world.totals().idle_timeouts, 1);
 }
 
 #[test]
@@ -443,6 +462,45 @@ fn what_comes_to_much_behind_a_request_is_heard_though_nothing_follows_it() {
     world.settle();
     world.check_rest();
     assert_eq!(world.totals().publications, 20);
+}
+
+#[test]
+fn what_stands_behind_requests_that_are_accepted_together_is_taken_in_over_as_many_turns_as_it_takes() {
+    let mut plan = Plan::calm(2);
+    plan.config.limits.outbox_bytes_max = 16 << 10;
+    for habits in [deflating(&plan), Habits::quiet()] {
+        let mut world = World::new(plan.clone(), Random::new(1));
+        let away = 1 - world.home_of(0);
+        let hasty: Vec<usize> = (0..4).map(|_| world.join_at(away, habits.clone())).collect();
+        assert!(world.turn(away), "they are accepted");
+        for &client in &hasty {
+            (0..5).for_each(|_| world.say(client, 1_000));
+            world.act_fully(client);
+        }
+        // All requests are read, and wait for the word of one home: what a turn may look at is checked after each.
+        while world.turn(away) {}
+        world.settle();
+        world.check_rest();
+        assert_eq!((world.totals().publications, world.totals().slow_consumers_closed), (20, 0));
+    }
+}
+
+#[test]
+fn what_stands_behind_the_requests_that_a_proxy_passes_on_is_taken_in_over_as_many_turns_as_it_takes() {
+    let mut plan = Plan { sites: 3, ..Plan::calm(1) };
+    assert!(plan.are_proxies());
+    plan.config.limits.outbox_bytes_max = 16 << 10;
+    let mut world = World::new(plan.clone(), Random::new(1));
+    let hasty: Vec<usize> = (0..4).map(|_| world.join(deflating(&plan))).collect();
+    assert!(world.turn(0), "they are accepted");
+    for &client in &hasty {
+        (0..5).for_each(|_| world.say(client, 1_000));
+        world.act_fully(client);
+    }
+    // For whom they speak is known in the turn that reads their requests.
+    world.settle();
+    world.check_rest();
+    assert_eq!((world.totals().publications, world.totals().slow_consumers_closed), (20, 0));
 }
 
 #[test]
@@ -686,33 +744,50 @@ fn who_reads_again_after_a_pause_hears_the_newest_and_of_exactly_what_it_lost_ti
     }
 }
 
-#[test]
-fn many_who_stopped_reading_at_the_same_time_jump_over_several_turns() {
-    let mut world = dropping(SlowConsumerPolicy::DropOldest, &[4 << 10]);
+/// So many stop reading at the same time, while somebody says something forty times: the most that `count` grew by in one turn.
+fn most_in_a_turn(world: &mut World, stalled: usize, count: fn(&Totals) -> u64) -> u64 {
     let publisher = world.join(Habits::quiet());
-    let jumps_per_turn = (limits::VISITS_PER_TURN_MAX / limits::VISITS_PER_JUMP) as u64;
-    let stalled = jumps_per_turn + 100;
     let stalled: Vec<usize> = (0..stalled).map(|_| world.join(Habits::quiet())).collect();
     world.settle();
-    for &client in &stalled {
+    for client in stalled {
         world.clients[client].habits.reads = Reads::LittleUntil(0);
     }
     let mut most = 0;
     for _ in 0..40 {
         world.say(publisher, 1_000);
         world.act_fully(publisher);
-        let mut before = world.totals().slow_consumer_jumps;
+        let mut before = count(&world.totals());
         while world.turn(0) {
-            let after = world.totals().slow_consumer_jumps;
+            let after = count(&world.totals());
             most = most.max(after - before);
             before = after;
         }
         world.act_fully(publisher);
     }
+    most
+}
+
+#[test]
+fn many_who_stopped_reading_at_the_same_time_jump_over_several_turns() {
+    let mut world = dropping(SlowConsumerPolicy::DropOldest, &[4 << 10]);
+    let jumps_per_turn = limits::VISITS_PER_TURN_MAX / limits::VISITS_PER_JUMP;
+    let stalled = jumps_per_turn + 100;
+    let most = most_in_a_turn(&mut world, stalled, |totals| totals.slow_consumer_jumps);
+    let jumps_per_turn = jumps_per_turn as u64;
     assert!(most <= jumps_per_turn && most > jumps_per_turn / 2, "{most} jumps in a turn");
     world.settle();
     let jumps = world.totals().slow_consumer_jumps;
-    assert!(jumps >= 2 * stalled.len() as u64, "everyone has jumped, and more than once: {jumps}");
+    assert!(jumps >= 2 * stalled as u64, "everyone has jumped, and more than once: {jumps}");
+}
+
+#[test]
+fn many_who_stopped_reading_at_the_same_time_are_closed_over_several_turns() {
+    let mut world = World::new(Plan { capacities: &[4 << 10], ..Plan::calm(1) }, Random::new(1));
+    let closed_per_turn = limits::VISITS_PER_TURN_MAX / limits::VISITS_PER_JUMP;
+    let stalled = closed_per_turn + 100;
+    let most = most_in_a_turn(&mut world, stalled, |totals| totals.slow_consumers_closed);
+    assert!(most <= closed_per_turn as u64, "{most} were closed in a turn");
+    assert_eq!(world.totals().slow_consumers_closed, stalled as u64);
 }
 
 #[test]

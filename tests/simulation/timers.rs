@@ -140,6 +140,8 @@ pub struct Watch {
     awaits_answer: bool,
     /// When bytes were last read.
     heard_ms: u64,
+    /// When bytes that had been left for another turn were last looked at.
+    looked_ms: u64,
     /// When bytes were last taken by the socket.
     moved_ms: u64,
     pinged_ms: u64,
@@ -168,6 +170,7 @@ impl Watch {
             ended_ms: None,
             awaits_answer: false,
             heard_ms: 0,
+            looked_ms: 0,
             moved_ms: 0,
             pinged_ms: 0,
             was_late: false,
@@ -214,14 +217,26 @@ impl Watch {
         self.given_up_ms = None;
     }
 
-    /// A turn is over; `may_read`: it was one in which sockets were read; `is_held`: bytes that were read are left for
-    /// another turn. They are as good as unread: until the turn that comes to the last of them, the peer may have said
-    /// something that the server has not looked at.
-    pub fn turned(&mut self, may_read: bool, is_held: bool, now_ms: u64, limits: &Limits) {
+    /// A turn is over; `may_read`: it was one in which sockets were read; `may_leave_unread`: it has left some for another
+    /// turn; `is_held`: bytes that were read are left for another turn. They are as good as unread: until the turn that comes
+    /// to the last of them, the peer may have said something that the server has not looked at.
+    ///
+    /// Who is unread when no turn is to come takes too little of what it is sent, and that excuses nothing.
+    pub fn turned(
+        &mut self,
+        may_read: bool,
+        may_leave_unread: bool,
+        is_held: bool,
+        now_ms: u64,
+        limits: &Limits,
+    ) {
         let was_held = std::mem::replace(&mut self.is_held, is_held);
+        if was_held {
+            self.looked_ms = now_ms;
+        }
         // Behind the last of them the server looks for more.
         self.is_unread |= was_held && !is_held;
-        if self.is_unread || was_held || is_held || !may_read {
+        if (self.is_unread && may_leave_unread) || was_held || is_held || !may_read {
             self.excused_ms = now_ms;
             self.given_up_ms = None;
         } else if self.stalls_until_ms(limits).is_some_and(|until_ms| until_ms <= now_ms) {
@@ -346,7 +361,7 @@ impl Watch {
         } else if was_full {
             self.given_up_ms.or(self.stalls_until_ms(limits)).map(|given_up_ms| given_up_ms + linger_ms)
         } else if let Some(ended_ms) = self.ended_ms {
-            let answered_ms = if self.awaits_answer { self.heard_ms } else { ended_ms };
+            let answered_ms = if self.awaits_answer { self.heard_ms.max(self.looked_ms) } else { ended_ms };
             Some(ended_ms.max(answered_ms) + linger_ms)
         } else if let Some(opened_ms) = self.opened_ms {
             let heard_ms = heard_ms.max(opened_ms);

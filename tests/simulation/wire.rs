@@ -45,6 +45,8 @@ pub struct Wire {
     pub is_smooth: bool,
     /// A write was short at some time.
     pub was_full: bool,
+    /// Turns in a row in which there was something to be written, and room for it, and nothing was.
+    pub turns_waiting: usize,
     /// Bytes that the server has read.
     pub bytes_read: u64,
     /// When the server did what.
@@ -86,6 +88,7 @@ impl Wire {
             no_space: false,
             is_smooth: false,
             was_full: false,
+            turns_waiting: 0,
             bytes_read: 0,
             watch: Watch::new(),
         }

@@ -210,7 +210,7 @@ impl World {
         });
         match (self.random.below(4), client.zip(key)) {
             (0, Some((client, key))) if !self.laws.is_witness(client) => {
-                self.clients[client].was_sent_away = true;
+                self.clients[client].sent_away_ms.get_or_insert(self.clock_ms);
                 self.operator.close(ShardId(shard as u16), key, &self.mesh);
             }
             (0 | 1, _) => {
@@ -473,7 +473,7 @@ impl World {
             sim.ran_ms = self.clock_ms;
             return false;
         }
-        let before = [&sim.counters.message_bytes_received, &sim.counters.handshakes_accepted].map(Cell::get);
+        let before = sim.counters.message_bytes_received.get();
         let was_draining = sim.event_loop.shard().is_draining();
         let was_pacing = sim.event_loop.shard().is_pacing();
         let subscribed =
@@ -487,7 +487,9 @@ impl World {
             Err(error) => panic!("sockets here fail only by falling asleep: {error}"),
             Ok(progress) => sim.is_drained = progress == Progress::Drained,
         }
-        self.operator.hear(self.drain.is_some(), &mut self.laws);
+        for channel in self.operator.hear(&mut self.laws) {
+            assert!(!self.has_listening_witness(channel), "a witness listens, so there is a channel");
+        }
         let sim = &mut self.shards[shard];
         if self.clock_ms > sim.ran_ms + LONG_STALL_MS {
             count(&mut self.seen, "long_stalls");
@@ -503,8 +505,10 @@ impl World {
         let holding = inside.held_input().map(|(key, _)| key).collect();
         let held: usize = inside.held_input().map(|(_, bytes)| bytes).sum();
         assert!(inside.bytes_retained() >= held as u64, "what is held is counted");
+        let waiting = inside.waiting().collect();
+        let may_leave_unread = !may_read || inside.listed_to_read() > 0 || self.config.rates.are_limited();
         let net = sim.event_loop.sockets();
-        net.turned(may_read, &holding);
+        net.turned(may_read, may_leave_unread, &holding, &waiting);
         if !holding.is_empty() {
             count(&mut self.seen, "turns_that_hold_input");
         }
@@ -578,22 +582,34 @@ impl World {
         }
     }
 
+    /// Whether a channel's witness, if it has one, is there to hear what gets its place. In a drain that is as long as any
+    /// shard is pacing: no home comes past its last barrier before all have done with that.
+    fn has_listening_witness(&mut self, channel: usize) -> bool {
+        let is_heard =
+            self.drain.is_none() || self.shards.iter().any(|sim| sim.event_loop.shard().is_pacing());
+        let Some(witness) = self.laws.witness(Room::Channel(channel)).filter(|_| is_heard) else {
+            return false;
+        };
+        let (shard, wire) = (self.clients[witness].shard, self.clients[witness].wire);
+        let event_loop = &mut self.shards[shard].event_loop;
+        let key = event_loop.sockets().wire(wire).key;
+        event_loop.shard().subscribed().any(|subscribed| Some(subscribed) == key)
+    }
+
     fn is_a_mailbox_full(&self) -> bool {
         let mut mailboxes =
             (0..self.shards.len()).map(|shard| self.mesh.mailbox_bytes(ShardId(shard as u16)));
         mailboxes.any(|bytes| bytes >= self.plan.mailbox_bytes_mark)
     }
 
-    /// After a turn, nothing is larger than the limits allow. Before it, so many bytes of messages had been received,
-    /// and so many handshakes accepted.
-    fn check_bounds(&mut self, shard: usize, [received, accepted]: [u64; 2]) {
+    /// After a turn, nothing is larger than the limits allow. Before it, so many bytes of messages had been received.
+    fn check_bounds(&mut self, shard: usize, received: u64) {
         let bounds = Bounds::new(&self.plan, self.clients.len());
         let counters = &self.shards[shard].counters;
         let received = counters.message_bytes_received.get() - received;
-        let lets_in = counters.handshakes_accepted.get() - accepted;
         assert!(
-            received <= (1 + lets_in) * bounds.message_bytes as u64,
-            "a turn looks at only so much: {received} bytes, {lets_in} handshakes, {bounds:?}"
+            received <= bounds.message_bytes as u64,
+            "a turn looks at only so much: {received} bytes, {bounds:?}"
         );
         for number in 0..self.shards.len() {
             let bytes = self.mesh.mailbox_bytes(ShardId(number as u16));
@@ -654,7 +670,9 @@ impl World {
     fn judge(&mut self, client: usize) {
         let goodbye = self.goodbye();
         let client = &self.clients[client];
-        let wire = self.shards[client.shard].event_loop.sockets().wire(client.wire);
+        let sim = &mut self.shards[client.shard];
+        let has_shed = sim.counters.clients_shed.get() > 0;
+        let wire = sim.event_loop.sockets().wire(client.wire);
         let Limits { handshake_timeout_ms, ping_interval_ms, idle_timeout_ms, close_timeout_ms, .. } =
             self.config.limits;
         let is_over = |since_ms: Option<u64>, timeout_ms: u32| {
@@ -687,7 +705,7 @@ impl World {
                 wire.was_full || (reason.as_str().starts_with("idle") && ping_interval_ms == 0)
             }
             Closure::Agreed(Some(CloseCode::TRY_AGAIN_LATER), _) => is_short_of_memory,
-            Closure::Agreed(Some(operator::CODE), _) => client.was_sent_away,
+            Closure::Agreed(Some(operator::CODE), _) => client.sent_away_ms.is_some(),
             Closure::Responded(Status::SERVICE_UNAVAILABLE) => is_full || drain_ms.is_some() || is_late,
             Closure::Responded(Status::TOO_MANY_REQUESTS) => is_crowded,
             Closure::Responded(Status::REQUEST_TIMEOUT) => is_late,
@@ -698,6 +716,9 @@ impl World {
                     || (drain_ms.is_some() && !client.is_in && (self.plan.has_faults || is_full || came_late))
                     || is_over(drain_ms, close_timeout_ms)
                     || is_over(client.left_ms, close_timeout_ms)
+                    // Told to go, and too slow to take it or to answer.
+                    || is_over(client.sent_away_ms, close_timeout_ms)
+                    || (has_shed && is_over(Some(client.came_ms), close_timeout_ms))
                     // Closed as idle; the reset for what it had just sent overtook its Close frame.
                     || (ping_interval_ms == 0 && is_over(Some(client.came_ms), idle_timeout_ms))
             }

@@ -42,6 +42,8 @@ pub(crate) struct Course {
     pub(crate) bad: AtomicUsize,
     /// Probes that have not ended yet.
     pub(crate) probes: AtomicUsize,
+    /// How often the server's log and its memory were looked at.
+    pub(crate) looks: AtomicU64,
     /// When memory was last seen to be near the server's budget, and when the server last said that it let go of clients
     /// because of that, in milliseconds.
     short_ms: AtomicU64,
@@ -61,6 +63,7 @@ impl Course {
             good: AtomicUsize::new(0),
             bad: AtomicUsize::new(0),
             probes: AtomicUsize::new(0),
+            looks: AtomicU64::new(0),
             short_ms: AtomicU64::new(0),
             shed_ms: AtomicU64::new(0),
             stood_still_ms: AtomicU64::new(0),

@@ -30,7 +30,9 @@ const READS_PER_TURN: usize = 16;
 /// Bytes that a client takes at a time which reads in sips.
 const SIP_BYTES: usize = 4 << 10;
 
-/// Milliseconds within which the server's log says why it let go of somebody.
+/// Looks at the server's log, of which there are ten a second, within which it says why it let go of somebody. In the
+/// farewell nobody looks, and milliseconds count.
+const SUSPENSE_LOOKS: u64 = 20;
 const SUSPENSE_MS: u64 = 2_000;
 
 /// Milliseconds within which all that is under way arrives, however busy the machine is.
@@ -69,6 +71,7 @@ pub(crate) struct Crowd<'c> {
 /// An ending that want of memory may excuse.
 struct Suspect {
     ended_ms: u64,
+    ended_at_look: u64,
     verdict: Verdict,
     how: String,
 }
@@ -276,7 +279,8 @@ impl<'c> Crowd<'c> {
         if verdict == Verdict::Wrong {
             self.course.break_off("good clients are not closed", how);
         } else {
-            self.suspects.push(Suspect { ended_ms: now_ms, verdict, how });
+            let ended_at_look = self.course.looks.load(Ordering::SeqCst);
+            self.suspects.push(Suspect { ended_ms: now_ms, ended_at_look, verdict, how });
         }
     }
 
@@ -316,9 +320,13 @@ impl<'c> Crowd<'c> {
 
     /// Only want of memory excuses the server.
     fn judge_suspects(&mut self, now_ms: u64) {
-        let course = self.course;
-        self.suspects.retain(|Suspect { ended_ms, verdict, how }| {
-            let is_due = now_ms > ended_ms + SUSPENSE_MS;
+        let (course, stage) = (self.course, self.stage);
+        let looks = course.looks.load(Ordering::SeqCst);
+        self.suspects.retain(|Suspect { ended_ms, ended_at_look, verdict, how }| {
+            let is_due = match stage {
+                Stage::Farewell => now_ms > ended_ms + SUSPENSE_MS,
+                _ => looks > ended_at_look + SUSPENSE_LOOKS,
+            };
             let excuse = match verdict {
                 Verdict::RightIfShed => course.was_shed(),
                 _ => course.was_short_of_memory(),

@@ -2,6 +2,7 @@
 //! client is tungstenite, which nobody here wrote.
 
 use crate::course::{Course, Stage};
+use crate::metronome::Metronome;
 use crate::server;
 use crate::wire::Destination;
 use rustls::{ClientConnection, StreamOwned};
@@ -19,6 +20,9 @@ const HEALTH_TIME: Duration = Duration::from_secs(2);
 
 /// How often `/healthz` is asked for.
 const HEALTH_EVERY: Duration = Duration::from_millis(500);
+
+/// For how long the machine may keep a thread waiting that wants to sleep for some milliseconds: more is a pause.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a witness speaks.
 const WITNESS_EVERY: Duration = Duration::from_millis(100);
@@ -49,20 +53,23 @@ impl Latencies {
 
 /// Asks for `/healthz` until the farewell. Whoever comes while memory is short is turned away, and so is this.
 ///
-/// What a thread of the server, or this one, waited for a core is not the server's doing, and taken off.
+/// What a thread of the server, or this one, waited for a core is not the server's doing, and taken off; nor is it that the whole
+/// machine paused, which is no wait for a core.
 pub(crate) fn ask_for_health(course: &Course, destination: &Destination, server: u32) -> Latencies {
     const LAW: &str = "/healthz answers within 2 s: 200, or 503 while the server is short of memory";
     let mut latencies = Latencies::default();
     course.probes.fetch_add(1, Ordering::SeqCst);
     while course.stage() < Stage::Farewell {
         thread::sleep(HEALTH_EVERY);
-        let (begun, waits) = (Instant::now(), Waits::new(server));
+        let (begun, waits, metronome) = (Instant::now(), Waits::new(server), Metronome::start());
         let answer = server::healthz(destination.plain, PATIENCE);
         course.note_pause(begun.elapsed().as_millis() as u64);
         match answer {
             _ if course.stood_still() => {}
             Ok((status, latency)) => {
-                let own = latency.saturating_sub(waits.since());
+                let pause =
+                    Some(metronome.longest_pause()).filter(|pause| *pause > PAUSE).unwrap_or_default();
+                let own = latency.saturating_sub(waits.since().max(pause));
                 let is_right = status == 200 || (status == 503 && course.was_short_of_memory());
                 if own > HEALTH_TIME || !is_right {
                     course.break_off(LAW, format!("{status} after {latency:?}, of which {own:?} its own"));

@@ -19,6 +19,8 @@ mod crowd;
 mod ear;
 mod laws;
 mod member;
+#[path = "../server/metronome.rs"]
+mod metronome;
 mod mob;
 mod probe;
 mod publication;
@@ -200,6 +202,7 @@ impl Conductor<'_> {
             summary.sheds = self.server.sheds();
             self.course.note_shedding();
         }
+        self.course.looks.fetch_add(1, Ordering::SeqCst);
         summary.progress(self.course, resident_bytes);
     }
 

@@ -177,7 +177,7 @@ fn s7_4_1_a_message_that_is_too_big_fails_with_the_servers_close_code() {
 
 #[test]
 fn nobody_there_fails_at_once() {
-    let listener = FakeServer::bind();
+    let listener = FakeServer::alone();
     let url = listener.url("");
     drop(listener);
     let output = run(&["pub", "news", "hi", "--server", &url], b"");
@@ -206,10 +206,22 @@ fn arguments_that_cannot_be_used_are_named_with_the_fix() {
         (&["pub", "a", "hi", "--server", "ws://a:1?x"], "no query"),
         (&["pub", "a", "hi", "--insecure"], "use wss://"),
         (&["pub", "a", "hi", "--json", "--binary"], "cannot be used with"),
-        (&["pub", "a", "hi", "--token-file", "/nonexistent"], "give a file that holds the token"),
+        (&["pub", "a", "hi", "--token-file", "/nonexistent"], "give a file that this user can read"),
     ] {
         let output = feed(fanwire(arguments), b"");
         assert!(said(&output).contains(fix), "{arguments:?}: {}", said(&output));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_token_in_the_variable_with_the_servers_address_is_not_shown() {
+    for arguments in [&["pub", "a", "hi"][..], &["sub", "a"], &["pub", "--help"], &["sub", "--help"]] {
+        let mut command = fanwire(arguments);
+        command.env("FANWIRE_SERVER", "ws://127.0.0.1:1?token=s3cret");
+        let output = feed(command, b"");
+        let all = said(&output) + &shown(&output);
+        assert!(all.contains("FANWIRE_SERVER"), "{all}");
+        assert!(!all.contains("s3cret"), "{arguments:?}: {all}");
     }
 }

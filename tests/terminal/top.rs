@@ -58,7 +58,7 @@ fn what_is_wrong_is_one_sentence_with_the_fix() {
     assert!(failed(&admin.url, "").contains("asks for a token: give it with --token-file FILE"));
     let wrong = failed(&admin.url, "s3cre7");
     assert!(wrong.contains("does not accept the token") && !wrong.contains("s3cre7"), "{wrong}");
-    let listener = FakeServer::bind();
+    let listener = FakeServer::alone();
     let nobody = format!("http://{}", listener.address());
     drop(listener);
     let refused = failed(&nobody, "");

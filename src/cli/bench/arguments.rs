@@ -2,6 +2,7 @@
 
 use super::addresses::Addresses;
 use crate::cli::address::Address;
+use crate::cli::client::TokenArguments;
 use crate::cli::seconds;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ when it was to be sent, so that a server that lags is not spared.
 
 Ctrl-C ends the measurement early and reports what there is.
 
-Exit codes: 0 done; 1 messages or connections were lost, or there was no connection; 2 an option cannot be used.";
+Exit codes: 0 done; 1 messages or connections were lost, or there was no connection; 2 an option cannot be used, or the host is not found.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModeArguments {
@@ -100,9 +101,11 @@ pub(super) struct Common {
     /// Connections that are being opened at a time
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub(super) opening: usize,
-    /// A header for the opening handshake, as 'Authorization: Bearer x'; repeatable
+    /// A header for the opening handshake, as 'Cookie: name=value'; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub(super) header: Vec<String>,
+    #[command(flatten)]
+    token: TokenArguments,
     /// Processes of the server, whose CPU time and memory are reported
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub(super) pid: Vec<u32>,
@@ -148,5 +151,26 @@ impl ModeArguments {
             | ModeArguments::Connect { common, .. }
             | ModeArguments::Idle { common, .. } => common,
         }
+    }
+
+    /// Gives the requests to the server the token, if there is one. A header that says who we are is for this run, and wins
+    /// over the variable.
+    ///
+    /// # Errors
+    /// Why it cannot be used, and what to do.
+    pub(super) fn authorize(&mut self) -> Result<(), String> {
+        let (ModeArguments::Echo { common, .. }
+        | ModeArguments::Broadcast { common, .. }
+        | ModeArguments::Connect { common, .. }
+        | ModeArguments::Idle { common, .. }) = self;
+        let is_authorization = |header: &String| {
+            header.split_once(':').is_some_and(|(name, _)| name.trim().eq_ignore_ascii_case("Authorization"))
+        };
+        if common.header.iter().any(is_authorization) {
+            let problem =
+                "--token-file and --header 'Authorization: …' are both given: leave one of them out";
+            return if common.token.has_file() { Err(problem.to_owned()) } else { Ok(()) };
+        }
+        common.token.authorize(&mut common.url).map(|_| ())
     }
 }

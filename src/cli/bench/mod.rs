@@ -23,7 +23,7 @@ mod tally;
 mod traffic;
 mod usage;
 
-use super::EXIT_USAGE;
+use super::{EXIT_USAGE, output};
 pub(crate) use arguments::BenchArguments;
 use arguments::ModeArguments;
 use fanwire::protocol::Kind;
@@ -31,7 +31,7 @@ use outcome::{Faults, Mode};
 use plan::Plan;
 use run::Interruption;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Puts load on a server, and reports how it was carried.
@@ -40,8 +40,8 @@ pub(crate) fn run(arguments: BenchArguments) -> ExitCode {
         eprintln!("error: {problem}");
         ExitCode::from(EXIT_USAGE)
     };
-    let BenchArguments { mode } = arguments;
-    let plan = match plan(&mode) {
+    let BenchArguments { mut mode } = arguments;
+    let plan = match mode.authorize().and_then(|()| plan(&mode)) {
         Ok(plan) => plan,
         Err(problem) => return usage_error(problem),
     };
@@ -67,21 +67,17 @@ pub(crate) fn run(arguments: BenchArguments) -> ExitCode {
         }
     };
     let report = if common.json { report::json(&outcome) + "\n" } else { report::text(&outcome) };
-    let mut is_written = io::stdout().lock().write_all(report.as_bytes());
-    if let Some((path, mut file)) = page {
-        let result = file.write_all(report::page(&outcome).as_bytes());
-        is_written =
-            is_written.and(result.map_err(|error| io::Error::other(format!("{}: {error}", path.display()))));
-    }
-    if let Err(error) = is_written {
-        eprintln!("the report cannot be written: {error}");
-        return ExitCode::FAILURE;
+    let mut has_failed = problem.is_some() || outcome.faults != Faults::default();
+    if let Some((path, mut file)) = page
+        && let Err(error) = file.write_all(report::page(&outcome).as_bytes())
+    {
+        eprintln!("the report cannot be written: {}: {error}", path.display());
+        has_failed = true;
     }
     if let Some(problem) = problem {
         eprintln!("{problem}");
-        return ExitCode::FAILURE;
     }
-    if outcome.faults == Faults::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::print(report, ExitCode::from(u8::from(has_failed)))
 }
 
 fn plan(mode: &ModeArguments) -> Result<Plan, String> {

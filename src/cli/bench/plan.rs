@@ -167,7 +167,11 @@ impl Plan {
             ));
         }
         if channels > 0 {
-            let in_channel = |channel| request_in(&self.url, channel, &common.header);
+            let request = &self.requests[0];
+            let in_channel = |channel| {
+                let request = request.clone().below(&format!("b{channel}"));
+                request.map_err(|error| format!("--channels: {error}"))
+            };
             self.requests = (0..channels).map(in_channel).collect::<Result<_, _>>()?;
         }
         self.publishers = publishers;
@@ -289,16 +293,6 @@ fn with_header(request: ClientRequest, header: &str) -> Result<ClientRequest, St
     result.map_err(|error| format!("--header {header:?}: {error}"))
 }
 
-/// The request for a channel below the URL's path.
-fn request_in(url: &str, channel: usize, headers: &[String]) -> Result<ClientRequest, String> {
-    let rest = url.strip_prefix("ws://").unwrap_or(url);
-    let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-    let target = format!("{}/b{channel}{query}", path.trim_end_matches('/'));
-    let request = ClientRequest::new(host, target).map_err(|error| format!("--channels: {error}"))?;
-    headers.iter().try_fold(request, |request, header| with_header(request, header))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::arguments::{BenchArguments, ModeArguments};
@@ -335,6 +329,15 @@ mod tests {
             [0, 1, 2, 0].map(request)
         );
         assert_eq!([0, 1, 2].map(|channel| plan.publishers_of(channel)), [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_token_in_the_query_goes_to_every_channel_and_is_shown_nowhere() {
+        let plan = plan("broadcast ws://127.0.0.1:9/x?token=a.b.c -c 2 --channels 2").unwrap();
+        let request =
+            |channel| ClientRequest::new("127.0.0.1:9", format!("/x/b{channel}?token=a.b.c")).unwrap();
+        assert_eq!([0, 1].map(|connection| plan.request(connection).clone()), [0, 1].map(request));
+        assert_eq!(plan.settings()[0], ("url", "ws://127.0.0.1:9/x?token=...".to_owned()));
     }
 
     #[test]
@@ -376,6 +379,17 @@ mod tests {
         assert_eq!(header("origin: http://a"), Ok(request().with_origin("http://a").unwrap()));
         assert_eq!(header("Sec-WebSocket-Protocol: chat"), Ok(request().with_subprotocol("chat").unwrap()));
         assert!(header("Upgrade: x").is_err() && header("no colon").is_err());
+    }
+
+    #[test]
+    fn who_we_are_is_said_once() {
+        let authorized = |words: &str| {
+            let words = ["bench"].into_iter().chain(words.split(' '));
+            Program::try_parse_from(words).unwrap().arguments.mode.authorize()
+        };
+        assert_eq!(authorized("idle 127.0.0.1:9 --header authorization:x"), Ok(()));
+        let both = authorized("idle 127.0.0.1:9 --token-file t --header Authorization:x");
+        assert!(both.is_err_and(|error| error.ends_with("leave one of them out")));
     }
 
     #[test]

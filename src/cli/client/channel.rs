@@ -16,9 +16,10 @@ pub(crate) struct ChannelArguments {
     /// The channel: 1 to 200 of A-Za-z0-9-_=@,.;:/
     #[arg(value_name = "CHANNEL", value_parser = channel)]
     channel: ChannelName,
-    // Written as an attribute: rustdoc would take the brackets for links.
-    #[arg(long, value_name = "URL", help = SERVER_HELP, env = "FANWIRE_SERVER", default_value = "ws://127.0.0.1:8080")]
-    server: Base,
+    // Written as an attribute: rustdoc would take the brackets for links. It is not clap that reads it: who puts a token there
+    // would see it in the error, which repeats what cannot be used.
+    #[arg(long, value_name = "URL", help = SERVER_HELP, env = "FANWIRE_SERVER", hide_env_values = true, default_value = "ws://127.0.0.1:8080")]
+    server: String,
     #[command(flatten)]
     security: SecurityArguments,
     #[command(flatten)]
@@ -45,7 +46,9 @@ impl ChannelArguments {
     /// The exit code, when the user has been told why it cannot be.
     pub(crate) fn call(self) -> Result<Called, ExitCode> {
         let ChannelArguments { channel, server, security, token } = self;
-        let usable = server.address(&channel).and_then(|mut address| {
+        let base = server.parse::<Base>().map_err(|problem| format!("--server or FANWIRE_SERVER: {problem}"));
+        let usable = base.and_then(|base| {
+            let mut address = base.address(&channel)?;
             let has_token = token.authorize(&mut address)?;
             let security = security.security(&address)?;
             Ok((address, security, has_token))

@@ -3,19 +3,23 @@
 use super::departure::Departure;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
 /// Bytes of a line. A longer one would not be accepted by any server that cares for itself.
 pub(crate) const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// Lines of a pipe that nobody has taken yet; the pipe waits then.
-const PIPED_LINES_MAX: usize = 256;
+/// Bytes of a pipe's lines that nobody has taken yet, from which on the pipe waits.
+const PIPED_BYTES_MARK: usize = 256 << 10;
 
 /// The lines that the user gives.
 #[derive(Debug)]
-pub(crate) struct Lines(Receiver<Given>);
+pub(crate) struct Lines {
+    given: Receiver<Given>,
+    /// How a pipe's reader hears of the bytes that have been taken.
+    taken: Option<Sender<usize>>,
+}
 
 /// A line without its end, or why there are no more: for a sentence.
 pub(crate) type Given = Result<Vec<u8>, String>;
@@ -33,7 +37,7 @@ pub(crate) enum Next {
 impl Lines {
     /// Lines that come from elsewhere.
     pub(crate) fn of(lines: Receiver<Given>) -> Lines {
-        Lines(lines)
+        Lines { given: lines, taken: None }
     }
 
     /// Starts to read those of stdin. Each wakes the departure's session, and so does the end.
@@ -41,24 +45,21 @@ impl Lines {
     /// # Errors
     /// If the system refuses a thread.
     pub(crate) fn of_stdin(departure: Arc<Departure>) -> io::Result<Lines> {
-        let (sender, lines) = sync_channel(PIPED_LINES_MAX);
+        let (sender, given) = channel();
+        let (taken, room) = channel();
         thread::Builder::new().name("input".into()).spawn(move || {
-            read_lines(io::stdin().lock(), |given| {
-                let is_taken = sender.send(given).is_ok();
-                departure.wake();
-                is_taken
-            });
+            feed(io::stdin().lock(), &sender, &room, || departure.wake());
             // The end is to be seen when it is looked for.
             drop(sender);
             departure.wake();
         })?;
-        Ok(Lines(lines))
+        Ok(Lines { given, taken: Some(taken) })
     }
 
     /// The next line, if there is one.
     pub(crate) fn next(&self) -> Next {
-        match self.0.try_recv() {
-            Ok(given) => Next::Given(given),
+        match self.given.try_recv() {
+            Ok(given) => Next::Given(self.take(given)),
             Err(TryRecvError::Empty) => Next::Nothing,
             Err(TryRecvError::Disconnected) => Next::End,
         }
@@ -69,8 +70,37 @@ impl Lines {
     /// # Errors
     /// What it was that did not come.
     pub(crate) fn wait(&self, patience: Duration) -> Result<Given, RecvTimeoutError> {
-        self.0.recv_timeout(patience)
+        self.given.recv_timeout(patience).map(|given| self.take(given))
     }
+
+    fn take(&self, given: Given) -> Given {
+        if let Some(taken) = &self.taken {
+            // Who has read all there was need not hear of it.
+            let _ = taken.send(bytes(&given));
+        }
+        given
+    }
+}
+
+/// What it takes while it waits.
+fn bytes(given: &Given) -> usize {
+    size_of::<Given>() + given.as_ref().map_or(0, Vec::len)
+}
+
+/// Hands on the lines of `input`, as long as there is `room`: so many bytes have been taken.
+fn feed(input: impl BufRead, sender: &Sender<Given>, room: &Receiver<usize>, wake: impl Fn()) {
+    let mut waiting_bytes = 0;
+    read_lines(input, |given| {
+        waiting_bytes += bytes(&given);
+        let is_wanted = sender.send(given).is_ok();
+        wake();
+        waiting_bytes -= room.try_iter().sum::<usize>();
+        while waiting_bytes >= PIPED_BYTES_MARK {
+            let Ok(taken) = room.recv() else { return false };
+            waiting_bytes -= taken;
+        }
+        is_wanted
+    });
 }
 
 /// Hands every line of `input` to `give`, until it returns false.
@@ -111,6 +141,26 @@ mod tests {
 
     fn given<const N: usize>(lines: [&str; N]) -> [Given; N] {
         lines.map(|line| Ok(line.into()))
+    }
+
+    #[test]
+    fn a_pipe_waits_when_there_are_too_many_bytes_and_goes_on_when_they_have_been_taken() {
+        let line = vec![b'a'; 99_999];
+        let input = [&*line, b"\n"].concat().repeat(10);
+        let (sender, given) = channel();
+        let (taken, room) = channel();
+        drop(taken);
+        feed(&*input, &sender, &room, || {});
+        assert_eq!(given.try_iter().count(), 3, "nobody takes them, so it does not wait for that either");
+        let (sender, given) = channel();
+        let (taken, room) = channel();
+        let lines = Lines { given, taken: Some(taken) };
+        thread::scope(|scope| {
+            scope.spawn(move || feed(&*input, &sender, &room, || {}));
+            for _ in 0..10 {
+                assert_eq!(lines.wait(Duration::from_secs(20)), Ok(Ok(line.clone())));
+            }
+        });
     }
 
     #[test]

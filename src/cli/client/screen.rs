@@ -12,8 +12,10 @@ pub(crate) type Printer = Box<dyn ExternalPrinter + Send>;
 
 /// Where messages and status lines go.
 pub(crate) struct Screen {
-    /// With a line editor all that goes to the terminal goes through it, above the line being typed.
+    /// With a line editor all that goes to the terminal goes through it, above the line being typed, until it ends.
     printer: Option<Printer>,
+    /// There is a line editor, or there was one.
+    has_editor: bool,
     is_raw: bool,
     out: Face,
     err: Face,
@@ -53,17 +55,18 @@ impl Screen {
     /// A screen that shows payloads as they are if `is_raw`, else what people want to see of them.
     pub(crate) fn new(is_raw: bool) -> Screen {
         let (out, err) = (Face::of(&io::stdout()), Face::of(&io::stderr()));
-        Screen { printer: None, is_raw, out, err, unwritten: Vec::new(), failure: None }
+        Screen { printer: None, has_editor: false, is_raw, out, err, unwritten: Vec::new(), failure: None }
     }
 
     /// From here on, a line is being typed.
     pub(crate) fn share_with_editor(&mut self, printer: Option<Printer>) {
+        self.has_editor = printer.is_some();
         self.printer = printer;
     }
 
     /// Whether what is typed stays on the screen, as the user's own words among those of the others.
     pub(crate) fn has_editor(&self) -> bool {
-        self.printer.is_some()
+        self.has_editor
     }
 
     /// Shows a message, at the next [`flush`](Self::flush).
@@ -106,15 +109,21 @@ impl Screen {
         if self.unwritten.is_empty() || self.failure.is_some() {
             return;
         }
-        let written = if let Some(printer) = &mut self.printer {
-            let text = String::from_utf8_lossy(&self.unwritten).into_owned();
-            printer.print(text).map_err(io::Error::other)
-        } else {
+        let text = self.printer.is_some().then(|| String::from_utf8_lossy(&self.unwritten).into_owned());
+        if !text.is_some_and(|text| self.print(text)) {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(&self.unwritten).and_then(|()| stdout.flush())
-        };
+            self.failure = stdout.write_all(&self.unwritten).and_then(|()| stdout.flush()).err();
+        }
         self.unwritten.clear();
-        self.failure = written.err();
+    }
+
+    /// Puts text above the line being typed. Whether it could: a line editor that has ended leaves the terminal to us.
+    fn print(&mut self, text: String) -> bool {
+        let is_printed = self.printer.as_mut().is_some_and(|printer| printer.print(text).is_ok());
+        if !is_printed {
+            self.printer = None;
+        }
+        is_printed
     }
 
     /// Why stdout takes no more, if so: its reader has gone, or a disk is full.
@@ -127,12 +136,9 @@ impl Screen {
         // What came before it stands before it.
         self.flush();
         let text = self.err.paint(DIM, text);
-        // If it fails, nobody can be told.
-        let _ = match &mut self.printer {
-            Some(printer) if self.err.is_terminal => {
-                printer.print(format!("{text}\n")).map_err(io::Error::other)
-            }
-            _ => writeln!(io::stderr(), "{text}"),
-        };
+        if !self.err.is_terminal || !self.print(format!("{text}\n")) {
+            // If it fails, nobody can be told.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
     }
 }

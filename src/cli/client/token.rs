@@ -22,12 +22,18 @@ const VARIABLE: &str = "FANWIRE_TOKEN";
 pub(crate) const TOKEN_NOTES: &str = "The token goes to the server as `Authorization: Bearer`, and over ws:// whoever is on the way can read it.";
 
 impl TokenArguments {
+    /// Whether a file is named that has it.
+    pub(crate) fn has_file(&self) -> bool {
+        self.token_file.is_some()
+    }
+
     /// Gives the requests to this address the token, if there is one. Whether there is.
     ///
     /// # Errors
     /// Why it cannot be used, and what to do.
-    pub(crate) fn authorize(self, address: &mut Address) -> Result<bool, String> {
-        let Some(token) = secret::read(self.token_file.as_deref(), VARIABLE)? else { return Ok(false) };
+    pub(crate) fn authorize(&self, address: &mut Address) -> Result<bool, String> {
+        let token = secret::read(self.token_file.as_deref(), VARIABLE).map_err(|error| error.to_string())?;
+        let Some(token) = token else { return Ok(false) };
         let request = address.request.clone().with_header("Authorization", format!("Bearer {token}"));
         // A secret is visible ASCII, and that may stand in a header.
         address.request = request.map_err(|error| error.to_string())?;

@@ -20,8 +20,9 @@ const MESSAGE_COST_BYTES: u64 = 2 << 10;
 /// Bytes of a page, in which `tcp_mem` counts. Where pages are larger there is more than this says.
 const PAGE_BYTES: u64 = 4096;
 
-/// Threads besides the workers: control, log, signals, and the first.
-const THREADS_BESIDES: u64 = 8;
+/// Threads besides the workers: the first, two for the log, and those for configuration, reloads, signals, certificates, the
+/// admin API, its wish for a reload, the watchdog, and the delay of a drain.
+const THREADS_BESIDES: u64 = 11;
 
 /// All that is found, in the order in which it is told.
 pub(super) fn all(system: &System, plan: &Plan) -> Vec<Finding> {

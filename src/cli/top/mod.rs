@@ -28,8 +28,15 @@ use view::{View, Wish};
 #[command(after_help = NOTES)]
 pub(crate) struct TopArguments {
     /// Where the server's admin API is
-    #[arg(long, value_name = "URL", env = "FANWIRE_ADMIN_URL", default_value = "http://127.0.0.1:8081")]
-    admin: AdminUrl,
+    // Parsed later, and not shown: with a password by mistake, it is nobody's business.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FANWIRE_ADMIN_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8081"
+    )]
+    admin: String,
     // clap does not read the variable: it holds no file's name.
     #[arg(long, value_name = "FILE", help = TOKEN_FILE_HELP)]
     token_file: Option<PathBuf>,
@@ -67,8 +74,12 @@ const PAGE: usize = 10;
 /// Shows how the server is until the user leaves.
 pub(crate) fn run(arguments: TopArguments) -> ExitCode {
     let TopArguments { admin, token_file, interval, once } = arguments;
-    let token = match secret::read(token_file.as_deref(), "FANWIRE_ADMIN_TOKEN") {
-        Ok(token) => token,
+    let token =
+        secret::read(token_file.as_deref(), secret::ADMIN_VARIABLE).map_err(|error| error.to_string());
+    let admin =
+        admin.parse::<AdminUrl>().map_err(|problem| format!("--admin or FANWIRE_ADMIN_URL: {problem}"));
+    let (admin, token) = match admin.and_then(|admin| Ok((admin, token?))) {
+        Ok(both) => both,
         Err(problem) => {
             eprintln!("error: {problem}");
             return ExitCode::from(EXIT_USAGE);

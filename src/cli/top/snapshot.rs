@@ -10,7 +10,8 @@ pub(super) struct Snapshot {
     pub(super) state: String,
     pub(super) uptime_seconds: u64,
     pub(super) connections: u64,
-    pub(super) channels_in_all: u64,
+    /// `None`: a worker did not say in time.
+    pub(super) channels_in_all: Option<u64>,
     pub(super) memory_held: u64,
     /// `None`: there is none.
     pub(super) memory_budget: Option<u64>,
@@ -84,7 +85,7 @@ impl Snapshot {
             state: text(&stats["state"]),
             uptime_seconds: count(&stats["uptime_seconds"]),
             connections: count(&stats["connections"]),
-            channels_in_all: count(&stats["channels"]),
+            channels_in_all: stats["channels"].as_u64(),
             memory_held: count(&stats["memory"]["held"]),
             memory_budget: Some(count(&stats["memory"]["budget"])).filter(|bytes| *bytes > 0),
             rates: Rates {

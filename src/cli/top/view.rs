@@ -118,7 +118,8 @@ impl View {
             let first = if is_looked_at(tab) { self.first_row } else { 0 };
             let (title, table) = match tab {
                 Tab::Channels => {
-                    let title = format!("channels ({})", digits(self.snapshot.channels_in_all));
+                    let in_all = self.snapshot.channels_in_all.map_or_else(|| "?".to_owned(), digits);
+                    let title = format!("channels ({in_all})");
                     (title, table::channels(&self.snapshot, self.channel_order))
                 }
                 Tab::Clients => {
@@ -242,7 +243,7 @@ mod tests {
             state: "serving".into(),
             uptime_seconds: 90_061,
             connections: 12_345,
-            channels_in_all: 2,
+            channels_in_all: Some(2),
             memory_held: 10 << 20,
             memory_budget: Some(1 << 30),
             rates: Rates { messages_in: 100.0, deliveries: 1_234_567.0, bytes_in: 9.0, ..Rates::default() },

@@ -13,16 +13,6 @@ pub(crate) struct Buffers {
     pub(super) outgoing: Outgoing,
 }
 
-/// Makes `kept` a copy of `bytes`, and free of memory if there are none.
-pub(super) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.is_empty() {
-        *kept = Vec::new();
-    } else {
-        kept.clear();
-        kept.extend_from_slice(bytes);
-    }
-}
-
 /// Bytes that are taken from the front, and free of memory once there are none.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
@@ -44,6 +34,11 @@ impl Rest {
 
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Bytes of memory that they take, with those that are gone.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {

@@ -284,6 +284,44 @@ fn a_short_write_means_that_the_stream_is_full_and_what_waits_is_bounded() {
 }
 
 #[test]
+fn what_is_left_of_a_record_counts_for_all_the_memory_that_it_keeps() {
+    let mut pair = Pair::open(&TLS13);
+    for said in [&[7; 16 << 10][..], b"and more"] {
+        pair.client.writer().write_all(said).expect("memory");
+    }
+    let mut records = Vec::new();
+    while pair.client.wants_write() {
+        pair.client.write_tls(&mut records).expect("memory");
+    }
+    // RFC 8446 §5.2: a header, what is said, its type and the tag.
+    let first_record = 5 + (16 << 10) + 1 + 16;
+    // Nearly all of a record, and then its end with the beginning of the next.
+    let (nearly, end) = records.split_at(first_record - 1);
+    pair.server.stream.up.extend(nearly);
+    assert_eq!(pair.read_all(1 << 18).0, b"");
+    assert_eq!(pair.server.held_bytes(), nearly.len());
+    pair.server.stream.up.extend(&end[..2]);
+    assert_eq!(pair.read_all(1 << 18).0.len(), 16 << 10);
+    assert_eq!((pair.server.undigested.len(), pair.server.undigested.capacity()), (1, 1));
+    assert_eq!(pair.server.held_bytes(), 1);
+}
+
+#[test]
+fn ciphertext_of_which_a_part_is_gone_counts_until_its_memory_is_free() {
+    let mut pair = Pair::open(&TLS13);
+    pair.server.stream.room = 0;
+    assert_eq!(pair.write(&[&noise(60_000)]).expect("it is taken"), 60_000);
+    let held_bytes = pair.server.held_bytes();
+    assert!(held_bytes > 60_000);
+    pair.server.stream.room = 59_000;
+    assert!(!pair.server.flush().expect("the stream is there"));
+    assert_eq!(pair.server.held_bytes(), held_bytes);
+    pair.server.stream.room = usize::MAX;
+    assert!(pair.server.flush().expect("the stream is there"));
+    assert_eq!(pair.server.held_bytes(), 0);
+}
+
+#[test]
 fn one_write_ends_at_its_bound_even_if_the_stream_takes_everything() {
     let said = vec![0; limits::TLS_WRITE_BYTES_MAX + 1];
     let mut pair = Pair::open(&TLS13);

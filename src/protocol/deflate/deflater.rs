@@ -11,6 +11,7 @@ use super::super::message::Kind;
 use crate::limits::DEFLATER_SPARE_BYTES_MAX;
 use flate2::{Compress, Compression, FlushCompress};
 use std::fmt;
+use std::mem;
 
 /// What a flush ends with; the extension leaves it out (§7.2.1).
 const FLUSH_END: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -64,13 +65,20 @@ pub struct Deflater {
     large: Option<Box<Compress>>,
     small: Option<Box<Compress>>,
     compressed: Vec<u8>,
+    /// Messages compressed since it was asked, whatever became of them.
+    compressions: usize,
 }
 
 impl Deflater {
     /// A deflater that has no memory yet.
     #[must_use]
     pub fn new(how: Compressing) -> Deflater {
-        Deflater { how, large: None, small: None, compressed: Vec::new() }
+        Deflater { how, large: None, small: None, compressed: Vec::new(), compressions: 0 }
+    }
+
+    /// How many messages it has compressed since it was asked last, whatever became of them.
+    pub(crate) fn take_compressions(&mut self) -> usize {
+        mem::take(&mut self.compressions)
     }
 
     /// Appends a message in one unmasked frame, as a server sends it to everyone with this window. Returns whether it
@@ -103,6 +111,7 @@ impl Deflater {
 
     /// The payload as §7.2.1 has it.
     fn compress(&mut self, window: Window, payload: &[u8]) -> &[u8] {
+        self.compressions += 1;
         let (level, bits) = (Compression::new(self.how.level.into()), window.bits());
         let stream = match window {
             Window::Large => &mut self.large,

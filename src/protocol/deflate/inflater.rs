@@ -11,6 +11,7 @@ use super::WindowBits;
 use crate::limits::{DEFLATE_LAST_BLOCKS_MAX, INFLATE_STEP_BYTES, INFLATER_SPARE_BYTES_MAX};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::fmt;
+use std::mem;
 
 /// What the sender's flush ended with and the extension leaves out (§7.2.1), and behind it an empty last block: with it
 /// the stream ends if, and only if, the message ended where one may.
@@ -53,6 +54,8 @@ pub struct Inflater {
     stream: Option<Box<Decompress>>,
     /// The message inflated last.
     message: Vec<u8>,
+    /// Bytes of windows copied since they were last asked for.
+    window_bytes: usize,
 }
 
 impl Inflater {
@@ -60,6 +63,11 @@ impl Inflater {
     #[must_use]
     pub fn new() -> Inflater {
         Inflater::default()
+    }
+
+    /// Bytes of what was said before that were copied since the last call, so that messages could refer to them.
+    pub(crate) fn take_window_bytes(&mut self) -> usize {
+        mem::take(&mut self.window_bytes)
     }
 
     /// Inflates a whole message of at most `message_bytes_max` bytes. `context` is what the sender may refer to and the
@@ -86,6 +94,7 @@ impl Inflater {
         }
         stream.reset(false);
         if let Some((context, _)) = &context {
+            self.window_bytes = self.window_bytes.saturating_add(context.0.len());
             remember(stream, &context.0)?;
         }
 
@@ -114,6 +123,8 @@ impl Inflater {
                     }
                     stream.reset(false);
                     let before = context.as_ref().map_or(&[][..], |(context, _)| &context.0);
+                    let window_bytes = (before.len() + self.message.len()).min(1 << WindowBits::MAX);
+                    self.window_bytes = self.window_bytes.saturating_add(window_bytes);
                     remember_both(stream, before, &self.message)?;
                 }
                 Progress::Going => {}
@@ -187,6 +198,9 @@ fn remember(stream: &mut Decompress, before: &[u8]) -> Result<(), ProtocolError>
 /// The same of two parts, the later of which may be a window long.
 fn remember_both(stream: &mut Decompress, before: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
     let window = 1 << WindowBits::MAX;
+    if message.is_empty() {
+        return remember(stream, before);
+    }
     if before.is_empty() || message.len() >= window {
         return remember(stream, &message[message.len().saturating_sub(window)..]);
     }

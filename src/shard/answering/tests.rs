@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::config::Config;
-use crate::hub::{HashSeed, ShardId, home_of};
-use crate::metrics::{Cell, Counters};
-use crate::shard::{Place, Slices};
+use crate::hub::{ShardId, home_of};
+use crate::metrics::Cell;
+use crate::protocol::{CloseCode, CloseReason, Opcode};
+use crate::shard::Slices;
+use crate::shard::trial::{self, SEED};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Shards in lockstep: each has its turn, and the mail is there in the next round.
@@ -12,12 +15,10 @@ struct Rounds {
     shards: Vec<Shard>,
     now: Time,
     /// Clients that take nothing.
-    stuck: Vec<Origin>,
+    stuck: Vec<ClientId>,
     /// What each client was written.
     written: BTreeMap<(ShardId, ClientKey), Vec<u8>>,
 }
-
-const SEED: HashSeed = HashSeed(1, 2);
 
 impl Rounds {
     fn new(shards: usize) -> Rounds {
@@ -26,25 +27,17 @@ impl Rounds {
 
     fn with(shards: usize, config: Config) -> Rounds {
         let config = Arc::new(config);
-        let shard = |id| {
-            let place = Place { id: ShardId(id as u16), shards, seed: SEED, config: config.clone() };
-            Shard::new(place, Arc::new(Counters::default()), Time(0))
-        };
+        let shard = |id| trial::one_of(ShardId(id as u16), shards, config.clone());
         let shards = (0..shards).map(shard).collect();
         Rounds { shards, now: Time(0), stuck: Vec::new(), written: BTreeMap::new() }
     }
 
     /// A client whose request is for `path`.
-    fn join(&mut self, shard: usize, path: &str) -> Origin {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
-        let client = self.shards[shard].connect(self.now);
-        self.shards[shard].receive(client, &mut request.into_bytes(), false, usize::MAX, self.now);
+    fn join(&mut self, shard: usize, path: &str) -> ClientId {
+        let client = trial::asking(&mut self.shards[shard], path, self.now);
         self.go_round();
         self.written.clear();
-        Origin { shard: ShardId(shard as u16), client }
+        ClientId { shard: ShardId(shard as u16), client }
     }
 
     /// Everything that is under way arrives.
@@ -71,7 +64,7 @@ impl Rounds {
         while let Some(key) = shard.next_to_write(now) {
             let mut slices = Slices::new();
             let plan = shard.unwritten(key, &mut slices);
-            let is_stuck = self.stuck.contains(&Origin { shard: id, client: key });
+            let is_stuck = self.stuck.contains(&ClientId { shard: id, client: key });
             let taken = if is_stuck { 0 } else { plan.bytes() };
             let written = self.written.entry((id, key)).or_default();
             slices.iter().filter(|_| !is_stuck).for_each(|slice| written.extend_from_slice(slice));
@@ -139,10 +132,10 @@ impl Rounds {
     fn clients(
         &mut self,
         channel: Option<&str>,
-        after: Option<Origin>,
+        after: Option<ClientId>,
         limit: usize,
         order: ClientOrder,
-    ) -> (Vec<Origin>, usize) {
+    ) -> (Vec<ClientId>, usize) {
         let (channel, after) = (channel.map(name), after.map(|after| after.client));
         let Answer::Clients { clients, total } =
             self.ask(0, Question::Clients { channel, after, limit, order })
@@ -152,7 +145,7 @@ impl Rounds {
         (clients.into_iter().map(|facts| facts.id).collect(), total)
     }
 
-    fn client(&mut self, id: Origin) -> Option<ClientFacts> {
+    fn client(&mut self, id: ClientId) -> Option<ClientFacts> {
         let question = Question::Client { client: id.client };
         let Answer::Client(facts) = self.ask(usize::from(id.shard.0), question) else {
             panic!("a client is what was asked for")
@@ -160,7 +153,7 @@ impl Rounds {
         facts
     }
 
-    fn close(&mut self, id: Origin) -> bool {
+    fn close(&mut self, id: ClientId) -> bool {
         let (code, reason) = (CloseCode::POLICY_VIOLATION, CloseReason::new("enough"));
         let question = Question::Close { client: id.client, code, reason };
         let Answer::Closed(is_closed) = self.ask(usize::from(id.shard.0), question) else {
@@ -169,16 +162,15 @@ impl Rounds {
         is_closed
     }
 
-    /// `id` says a frame with this first byte and so many zeros.
-    fn say(&mut self, id: Origin, first: u8, bytes: usize) {
-        let mut frame =
-            [&[first, 0x80 + 126][..], &(bytes as u16).to_be_bytes(), &vec![0; 4 + bytes]].concat();
+    /// `id` says so many zeros.
+    fn say(&mut self, id: ClientId, bytes: usize) {
+        let mut frame = trial::frame(true, Opcode::Binary, &vec![0; bytes]);
         let shard = &mut self.shards[usize::from(id.shard.0)];
         shard.receive(id.client, &mut frame, false, usize::MAX, self.now);
         self.go_round();
     }
 
-    fn written(&self, id: Origin) -> &[u8] {
+    fn written(&self, id: ClientId) -> &[u8] {
         self.written.get(&(id.shard, id.client)).map_or(&[], Vec::as_slice)
     }
 
@@ -199,9 +191,9 @@ const CLOSE: &[u8] = b"\x88\x08\x03\xf0enough";
 #[test]
 fn what_an_operator_publishes_gets_its_place_among_the_others_and_is_heard_everywhere() {
     let mut rounds = Rounds::new(3);
-    let listeners: Vec<Origin> = (0..3).map(|shard| rounds.join(shard, "/ws/a")).collect();
+    let listeners: Vec<ClientId> = (0..3).map(|shard| rounds.join(shard, "/ws/a")).collect();
     let first = rounds.publish("a", "one").expect("somebody listens");
-    rounds.say(listeners[0], 0x82, 200);
+    rounds.say(listeners[0], 200);
     let second = rounds.publish("a", "two").expect("somebody listens");
     assert_eq!((first.offset, second.offset, second.epoch), (1, 3, first.epoch));
     let heard = [b"\x81\x03one\x82\x7e\x00\xc8".as_slice(), &[0; 200], b"\x81\x03two"].concat();
@@ -245,6 +237,20 @@ fn at_the_end_nothing_is_published_that_would_not_reach_everyone() {
     rounds.publish("a", "hi").expect("it is early enough");
     rounds.shards[0].drain(0, rounds.now);
     assert_eq!(rounds.publish("a", "late"), None);
+}
+
+#[test]
+fn while_goodbyes_are_spread_a_home_that_has_said_its_own_takes_what_operators_publish() {
+    let mut rounds = Rounds::new(2);
+    let home = home_of(&name("a"), 2, SEED);
+    let listener = rounds.join(1 - home, "/ws/a");
+    for shard in &mut rounds.shards {
+        shard.drain(10_000, rounds.now);
+    }
+    rounds.go_round();
+    assert_eq!([home, 1 - home].map(|shard| rounds.shards[shard].is_pacing()), [false, true]);
+    rounds.publish("a", "hi").expect("somebody listens");
+    assert_eq!(rounds.written(listener), b"\x81\x02hi");
 }
 
 // ---- Channels ---------------------------------------------------------------------------------------------------
@@ -354,15 +360,15 @@ fn who_is_far_behind_is_counted_with_what_is_kept_for_it() {
     let mut rounds = Rounds::with(1, config);
     let [reader, stuck] = [(); 2].map(|()| rounds.join(0, "/ws/a"));
     rounds.stuck.push(stuck);
-    rounds.say(reader, 0x82, 40_000);
+    rounds.say(reader, 40_000);
     let facts = |rounds: &mut Rounds| {
         let ChannelFacts { behind, retained_bytes, .. } = rounds.channel(0, "a").expect("it is there");
         (behind, retained_bytes)
     };
     assert_eq!(facts(&mut rounds), (0, 40_004));
-    rounds.say(reader, 0x82, 40_000);
+    rounds.say(reader, 40_000);
     assert_eq!(facts(&mut rounds), (0, 80_008), "the first message may have been written in part");
-    rounds.say(reader, 0x82, 15_000);
+    rounds.say(reader, 15_000);
     assert_eq!(facts(&mut rounds), (1, 95_012));
     assert_eq!(rounds.client(stuck).expect("it is there").queued_bytes, 95_012);
     assert_eq!(rounds.shards[0].gauge().queued_bytes, 95_012);
@@ -375,7 +381,7 @@ fn who_is_far_behind_is_counted_with_what_is_kept_for_it() {
 #[test]
 fn clients_are_listed_by_id_from_behind_one_in_all_or_in_a_channel() {
     let mut rounds = Rounds::new(1);
-    let ids: Vec<Origin> = (0..6).map(|number| rounds.join(0, ["/ws/a", "/ws/b"][number % 2])).collect();
+    let ids: Vec<ClientId> = (0..6).map(|number| rounds.join(0, ["/ws/a", "/ws/b"][number % 2])).collect();
     let by_id = ClientOrder::Id;
     assert_eq!(rounds.clients(None, None, 4, by_id), (ids[..4].to_vec(), 6));
     assert_eq!(rounds.clients(None, Some(ids[3]), 4, by_id), (ids[4..].to_vec(), 6));
@@ -387,11 +393,11 @@ fn clients_are_listed_by_id_from_behind_one_in_all_or_in_a_channel() {
 #[test]
 fn the_slowest_are_those_with_most_bytes_queued() {
     let mut rounds = Rounds::new(1);
-    let ids: Vec<Origin> = (0..4).map(|_| rounds.join(0, "/ws/a")).collect();
+    let ids: Vec<ClientId> = (0..4).map(|_| rounds.join(0, "/ws/a")).collect();
     rounds.stuck.push(ids[2]);
-    rounds.say(ids[0], 0x82, 1_000);
+    rounds.say(ids[0], 1_000);
     rounds.stuck.push(ids[1]);
-    rounds.say(ids[0], 0x82, 1_000);
+    rounds.say(ids[0], 1_000);
     let slowest = ClientOrder::Slowest;
     assert_eq!(rounds.clients(None, None, 3, slowest), (vec![ids[2], ids[1], ids[0]], 4));
     assert_eq!(rounds.clients(Some("a"), None, 1, slowest), (vec![ids[2]], 4));
@@ -401,7 +407,7 @@ fn the_slowest_are_those_with_most_bytes_queued() {
 fn a_client_is_known_from_its_first_moment_to_its_last() {
     let mut rounds = Rounds::new(1);
     rounds.now = Time(u32::MAX);
-    let id = Origin { shard: ShardId(0), client: rounds.shards[0].connect(Time(u32::MAX)) };
+    let id = ClientId { shard: ShardId(0), client: rounds.shards[0].connect(Time(u32::MAX)) };
     let begun = rounds.client(id).expect("it is there");
     assert_eq!((begun.state, begun.may_publish, begun.channel), (ClientState::Handshake, false, None));
     let id = rounds.join(0, "/ws/a");
@@ -415,7 +421,7 @@ fn a_client_is_known_from_its_first_moment_to_its_last() {
     assert_eq!((facts.state, facts.may_publish, facts.channel), (ClientState::Open, false, None));
     assert!(rounds.close(id));
     assert_eq!(rounds.client(id).expect("it has not answered").state, ClientState::Closing);
-    assert_eq!(rounds.client(Origin { client: ClientKey::NOBODY, ..id }), None);
+    assert_eq!(rounds.client(ClientId { client: ClientKey::NOBODY, ..id }), None);
 }
 
 #[test]
@@ -467,7 +473,7 @@ fn who_lags_is_written_what_lay_in_its_log_and_then_its_close() {
     let [reader, slow] = [(); 2].map(|()| rounds.join(0, "/ws/a"));
     rounds.stuck.push(slow);
     rounds.publish("a", "one");
-    rounds.say(reader, 0x82, 200);
+    rounds.say(reader, 200);
     assert!(rounds.close(slow));
     assert!(rounds.close(slow), "it is open still, and the first word counts");
     assert_eq!(rounds.client(slow).expect("it is there").state, ClientState::Open);
@@ -498,6 +504,22 @@ fn who_takes_nothing_is_given_its_close_after_the_close_timeout_and_cut_off_afte
 }
 
 #[test]
+fn whose_close_timeout_is_shorter_does_not_wait_for_those_who_were_to_be_closed_before() {
+    let mut rounds = Rounds::new(1);
+    let [patient, hasty] = [(); 2].map(|()| rounds.join(0, "/ws/a"));
+    rounds.stuck.extend([patient, hasty]);
+    rounds.publish("a", "one");
+    rounds.close(patient);
+    let mut config = (*rounds.shards[0].place.config).clone();
+    config.limits.close_timeout_ms = 1_000;
+    rounds.shards[0].reconfigure(Arc::new(config));
+    rounds.close(hasty);
+    rounds.pass_ms(1_000);
+    let states = [patient, hasty].map(|one| rounds.client(one).expect("it is there").state);
+    assert_eq!(states, [ClientState::Open, ClientState::Closing]);
+}
+
+#[test]
 fn who_is_gone_before_its_close_is_forgotten() {
     let mut rounds = Rounds::new(1);
     let slow = rounds.join(0, "/ws/a");
@@ -507,7 +529,7 @@ fn who_is_gone_before_its_close_is_forgotten() {
     rounds.shards[0].lose(slow.client, rounds.now);
     assert_eq!(rounds.shards[0].next_dead(), Some(slow.client));
     rounds.shards[0].forget(slow.client);
-    assert!(rounds.shards[0].farewells.due.is_empty() && rounds.shards[0].farewells.until.is_empty());
+    assert!(rounds.shards[0].farewells.are_said());
     assert!(!rounds.close(slow), "there is nobody");
     let closes = &rounds.shards[0].counters().closes;
     assert_eq!(closes.iter().find(|(_, count)| *count > 0), Some(("1006", 1)));
@@ -516,7 +538,7 @@ fn who_is_gone_before_its_close_is_forgotten() {
 #[test]
 fn in_its_handshake_nobody_can_be_closed() {
     let mut rounds = Rounds::new(1);
-    let id = Origin { shard: ShardId(0), client: rounds.shards[0].connect(Time(0)) };
+    let id = ClientId { shard: ShardId(0), client: rounds.shards[0].connect(Time(0)) };
     assert!(!rounds.close(id));
 }
 

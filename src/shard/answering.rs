@@ -1,60 +1,25 @@
 //! What an operator asks of a shard, and what it answers: see [`Question`]. Who asks all shards puts the answers together.
 //!
-//! A question is answered from what there is anyway: nothing is kept for it but the [`Farewells`] of those who are to be
-//! closed and have not yet been written what there was for them. One about many looks at each of them once, which is a few
-//! milliseconds of one turn for 100,000; the answer is bounded by [`limits::ADMIN_PAGE_MAX`].
+//! A question is answered from what there is anyway: nothing is kept for it but the
+//! [`Farewells`](super::farewells::Farewells) of those who are to be closed. One about many looks at each of them once,
+//! which is a few milliseconds of one turn for 100,000; the answer is bounded by [`limits::ADMIN_PAGE_MAX`].
 
 #[cfg(test)]
 mod tests;
 
 use super::Shard;
 use super::client::Client;
-use super::deadlines::Instant;
 use super::mail::{
     Answer, Answered, ChannelFacts, ChannelOrder, ClientFacts, ClientOrder, ClientState, HomeFacts, Question,
     Ticket,
 };
 use super::outbox::View;
 use crate::dialect::{Dialect, Terms};
-use crate::hub::{
-    Channel, ChannelName, ClientKey, LogPosition, Membership, Origin, Position, Rendering, Standing,
-};
+use crate::hub::{Channel, ChannelName, ClientId, ClientKey, Membership, Position, Rendering, Standing};
 use crate::limits;
-use crate::protocol::{CloseCode, CloseReason, Kind, Time};
+use crate::protocol::{Kind, Time};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-
-/// Those who are to be closed by an operator's word.
-#[derive(Debug, Default)]
-pub(super) struct Farewells {
-    /// What each is told once it has been written so far.
-    due: BTreeMap<ClientKey, Farewell>,
-    /// When they are told in any case, the earliest first. Who is not due any more is passed over.
-    until: VecDeque<(Instant, ClientKey)>,
-}
-
-#[derive(Debug)]
-struct Farewell {
-    /// Where its channel's log ended when it was to be closed.
-    end: LogPosition,
-    code: CloseCode,
-    reason: CloseReason,
-}
-
-impl Farewells {
-    /// When the next one is told in any case.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.until.front().map(|(until, _)| *until)
-    }
-
-    /// `key` is gone.
-    pub(super) fn forget(&mut self, key: ClientKey) {
-        self.due.remove(&key);
-        if self.due.is_empty() {
-            self.until.clear();
-        }
-    }
-}
+use std::collections::BinaryHeap;
 
 impl Shard {
     /// An operator asks. The answer is to be taken with [`take_answer`](Self::take_answer) once this turn's mail is on its
@@ -109,11 +74,11 @@ impl Shard {
         kind: Kind,
         payload: &[u8],
     ) -> Option<Position> {
-        if !self.drain.lets_publish() {
+        if !self.drain.lets_sequence() {
             return None;
         }
         let home = self.homes.find(channel)?;
-        let origin = Origin { shard: self.place.id, client: ClientKey::NOBODY };
+        let origin = ClientId { shard: self.place.id, client: ClientKey::NOBODY };
         let position = self.publish(home, origin, kind, payload);
         self.counters.operator_publications.add(u64::from(position.is_some()));
         position
@@ -250,7 +215,7 @@ impl Shard {
             client.membership.and_then(|Membership { channel, .. }| self.subscriptions.get(channel));
         let (is_open, is_over) = (client.connection.is_open(), client.connection.is_over());
         Some(ClientFacts {
-            id: self.name(key),
+            id: self.id_of(key),
             address: None,
             channel: channel.map(|channel| channel.name.clone()),
             state: match (is_open, is_over) {
@@ -271,63 +236,6 @@ impl Shard {
     /// Bytes that a client has still to be written.
     fn queued_bytes(&self, key: ClientKey, client: &Client) -> u64 {
         client.outbox.own_bytes() as u64 + self.view(key, client).map_or(0, View::lag)
-    }
-
-    /// Sees to it that a client is closed once it has been written what there is for it. Whether it is there and open. The
-    /// first word counts.
-    fn close_for_operator(
-        &mut self,
-        key: ClientKey,
-        code: CloseCode,
-        reason: CloseReason,
-        now: Time,
-    ) -> bool {
-        let Some(client) =
-            self.clients.get(key).filter(|client| client.connection.is_open() && !client.dying)
-        else {
-            return false;
-        };
-        let end = self.view(key, client).map_or(LogPosition::default(), |view| view.log.end());
-        if self.farewells.due.contains_key(&key) {
-            return true;
-        }
-        tracing::info!(client = %self.name(key), code = code.number(), reason = reason.as_str(), "closed by an operator");
-        self.counters.operator_closes.add(1);
-        self.farewells.due.insert(key, Farewell { end, code, reason });
-        let until = self.deadlines.instant(now).plus(self.limits.close_timeout_ms);
-        self.farewells.until.push_back((until, key));
-        self.say_due_farewell(key, now);
-        true
-    }
-
-    /// Closes a client that an operator wants closed, if it has been written all there was for it then.
-    pub(super) fn say_due_farewell(&mut self, key: ClientKey, now: Time) {
-        let Some(Farewell { end, .. }) = self.farewells.due.get(&key) else { return };
-        let Some(client) = self.clients.get(key) else { return };
-        let is_written = client.membership.is_none_or(|membership| membership.cursor >= *end);
-        if client.connection.is_over() || (is_written && client.outbox.own_bytes() == 0) {
-            self.say_farewell(key, now);
-        }
-    }
-
-    fn say_farewell(&mut self, key: ClientKey, now: Time) {
-        if let Some(Farewell { code, reason, .. }) = self.farewells.due.remove(&key) {
-            self.close(key, code, &reason, now);
-        }
-        self.farewells.forget(key);
-    }
-
-    /// Closes those who have not taken in time what there was for them.
-    pub(super) fn say_late_farewells(&mut self, now: Time) {
-        for _ in 0..limits::EXPIRIES_PER_TURN_MAX {
-            match self.farewells.until.front() {
-                Some(&(until, key)) if until <= self.deadlines.now() => {
-                    self.farewells.until.pop_front();
-                    self.say_farewell(key, now);
-                }
-                _ => break,
-            }
-        }
     }
 }
 
