@@ -202,5 +202,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ClientId>(), Err(ClientIdError), "{text}");
         }
+        let said = ClientIdError.to_string();
+        assert!(said.ends_with("as 0.17.3"), "{said}");
     }
 }

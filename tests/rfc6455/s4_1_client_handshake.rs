@@ -73,6 +73,20 @@ fn s4_1_the_request_has_all_that_it_must_have() {
 }
 
 #[test]
+fn s4_1_a_name_stands_below_the_path_and_before_the_query() {
+    for (target, below) in [
+        ("/chat?x=1", "GET /chat/b1?x=1 HTTP/1.1"),
+        ("/chat/", "GET /chat/b1 HTTP/1.1"),
+        ("/", "GET /b1 HTTP/1.1"),
+    ] {
+        let request = ClientRequest::new("a", target).and_then(|request| request.below("b1")).unwrap();
+        let head = String::from_utf8(Peer::connecting_client(request).out).unwrap();
+        assert_eq!(head.lines().next(), Some(below));
+    }
+    assert_eq!(request().below("b 1"), Err(InvalidRequest::Target));
+}
+
+#[test]
 fn s4_1_what_may_not_stand_in_a_request_is_refused() {
     assert_eq!(ClientRequest::new("a b", "/"), Err(InvalidRequest::Host));
     assert_eq!(ClientRequest::new("", "/"), Err(InvalidRequest::Host));

@@ -495,5 +495,6 @@ fn a_request_s_debug_shows_nothing_in_which_a_secret_may_stand() {
     let said = format!("{request:?} {request:#?}");
     assert!(said.contains("/ws/room") && said.contains("\"token\"") && said.contains("\"echo\""), "{said}");
     assert!(!said.contains("secret"), "{said}");
+    assert!(said.contains("Bearer(..)"), "{said}");
     assert_eq!(request.query_values("token").collect::<Vec<_>>(), ["secret1"]);
 }

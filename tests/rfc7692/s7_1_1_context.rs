@@ -104,6 +104,23 @@ fn s7_1_1_the_context_reaches_over_blocks_with_bfinal() {
 }
 
 #[test]
+fn s7_1_1_a_block_with_bfinal_may_be_as_long_as_the_window_and_longer() {
+    for role in ROLES {
+        for len in [WINDOW - 5, WINDOW - 4, WINDOW, WINDOW + 1, 40_000] {
+            let said = noise(len);
+            let (begins, len) = ([&b"Hello"[..], &said].concat(), len as u16);
+            let mut end = greeted(role, MINDFUL);
+            // §3.2.4 of RFC 1951: a block with no compression, its length and the complement of that.
+            let block = [&[0x01], &len.to_le_bytes()[..], &(!len).to_le_bytes(), &said].concat();
+            let message = [&block[..], &three_bytes_from(WINDOW)].concat();
+            let first_in_the_window = &begins[begins.len() - WINDOW..][..3];
+            let both = [&said[..], first_in_the_window].concat();
+            assert!(end.receive_frame(0xc2, &message) == [Seen::Binary(both)], "{len} bytes");
+        }
+    }
+}
+
+#[test]
 fn s7_1_1_an_empty_message_changes_no_context() {
     for role in ROLES {
         let mut end = greeted(role, MINDFUL);
