@@ -310,6 +310,35 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_has_ended_already_opens_nothing() {
+        let mut shard = shard(Some(keys()));
+        let key = client(&mut shard, Some(UNIX_MS / 1000 / 2));
+        assert!(!is_open_after(&mut shard, key, 0, 0));
+        assert_eq!(shard.subscribed().count(), 0);
+    }
+
+    #[test]
+    fn the_time_on_the_wall_is_of_use_while_there_are_keys_and_once_it_was_told() {
+        let mut shard = trial::shard(Config::default());
+        assert!(!shard.uses_tokens());
+        shard.tell_unix_ms(1);
+        assert!(shard.uses_tokens(), "there may be tokens of keys that were taken away");
+        assert!(trial::shard(Config::default()).with_keys(Some(keys())).uses_tokens());
+    }
+
+    #[test]
+    fn what_is_known_of_a_client_counts_as_what_it_holds() {
+        let mut shard = shard(Some(keys()));
+        let ann = client(&mut shard, Some(2_000));
+        trial::flush(&mut shard, |_| usize::MAX);
+        let client = shard.clients.get(ann).expect("it is there");
+        let bytes = client.credentials().map(Credentials::held_bytes).expect("it had a token");
+        let least = size_of::<Credentials>() + "ann".len();
+        assert!((least..least + 32).contains(&bytes), "{bytes} bytes, of which {least} are seen");
+        assert!(shard.bytes_retained() >= bytes as u64);
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_gives_a_token_that_much_longer() {
         let mut shard = shard(Some(keys()));
         let key = client(&mut shard, Some(1_010));

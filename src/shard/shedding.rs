@@ -198,6 +198,14 @@ mod tests {
         let spare = shard.spares.bytes() as u64;
         let cost = 2 * limits::CLIENT_COST_BYTES + limits::CHANNEL_COST_BYTES;
         assert_eq!((bytes, queued_bytes), (cost + spare, 0));
+        // What their transports hold is counted elsewhere.
+        shard.counters.tls_connections_open.set(2);
+        shard.counters.tls_bytes_held.set(1_000);
+        let cost = cost + 2 * limits::TLS_COST_BYTES;
+        assert_eq!(shard.held(), Held { bytes: cost + spare + 1_000, queued_bytes: 1_000 });
+        assert!(spare > 0);
+        shard.spare_nothing();
+        assert_eq!(shard.held().bytes, cost + 1_000);
     }
 
     #[test]

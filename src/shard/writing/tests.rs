@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::config::Config;
-use crate::limits::{VISITS_PER_JUMP, VISITS_PER_WRITE, WRITE_BYTES_PER_WRITE, WRITES_PER_LAP_TURN_MAX};
+use crate::limits::{
+    LOG_AHEAD_BYTES_MARK, VISITS_PER_JUMP, VISITS_PER_WRITE, WRITE_BYTES_PER_WRITE, WRITES_PER_LAP_TURN_MAX,
+};
 use crate::protocol::Opcode;
 use crate::shard::trial::{self, NOW, client, flush, shard};
 
@@ -102,4 +104,19 @@ fn a_jump_is_worth_its_visits_in_a_turn_and_in_a_channels_quantum() {
     laps.weigh_jump();
     let beyond_the_first = VISITS_PER_JUMP - 1;
     assert_eq!((laps.visits_left, laps.quantum), (100 - beyond_the_first, beyond_the_first));
+}
+
+#[test]
+fn writes_in_a_row_that_waited_equally_long_are_counted_together() {
+    let mut delivered = Delivered::default();
+    for since_us in [5, 5, 7, 5] {
+        delivered.note(since_us);
+    }
+    assert_eq!(delivered.0, [(5, 2), (7, 1), (5, 1)]);
+}
+
+#[test]
+fn a_log_is_ahead_by_half_an_outbox_and_at_most_by_its_mark() {
+    assert_eq!(ahead_bytes_mark(1_000), 500);
+    assert_eq!(ahead_bytes_mark(usize::MAX), LOG_AHEAD_BYTES_MARK as u64);
 }
