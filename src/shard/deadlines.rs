@@ -96,6 +96,8 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::shard::trial;
 
     const ANN: ClientKey = ClientKey { index: 1, generation: 1 };
 
@@ -153,5 +155,12 @@ mod tests {
         }
         deadlines.clean(3, |client| (client.index < 3).then_some(Instant(10_000)));
         assert_eq!(deadlines.heap.len(), 3);
+    }
+
+    #[test]
+    fn a_turn_that_begins_brings_them_its_whole_milliseconds() {
+        let mut shard = trial::shard(Config::default());
+        shard.begin_turn(61_000_999);
+        assert_eq!(shard.deadlines.now(), shard.deadlines.instant(Time(61_000)));
     }
 }

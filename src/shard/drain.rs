@@ -317,3 +317,20 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::shard::trial::{self, NOW};
+
+    #[test]
+    fn a_drain_that_is_announced_has_not_begun_and_one_that_has_begun_goes_on_when_it_is_announced() {
+        let mut shard = trial::shard(Config::default());
+        shard.announce_drain();
+        assert!(!shard.is_draining());
+        shard.drain(0, NOW);
+        assert!(shard.is_draining());
+        shard.announce_drain();
+        assert!(shard.is_draining());
+    }
+}

@@ -298,7 +298,8 @@ fn who_never_reads_is_cut_off_after_the_last_goodbye_and_counted() {
         assert_told_1001(&client.closure());
     }
     let totals = server.wait();
-    assert!(started.elapsed() >= Duration::from_millis(700), "{:?}", started.elapsed());
+    // The server's milliseconds are whole ones.
+    assert!(started.elapsed() >= Duration::from_millis(698), "{:?}", started.elapsed());
     assert_eq!((totals.goodbyes_said, totals.goodbyes_cut), (clients_for(400) as u64 - 1, 1));
     drop(lazy);
 }
