@@ -201,7 +201,8 @@ mod tests {
         // What their transports hold is counted elsewhere.
         shard.counters.tls_connections_open.set(2);
         shard.counters.tls_bytes_held.set(1_000);
-        let cost = cost + 2 * limits::TLS_COST_BYTES;
+        shard.allowances = 3;
+        let cost = cost + 2 * limits::TLS_COST_BYTES + 3 * size_of::<Allowance>() as u64;
         assert_eq!(shard.held(), Held { bytes: cost + spare + 1_000, queued_bytes: 1_000 });
         assert!(spare > 0);
         shard.spare_nothing();

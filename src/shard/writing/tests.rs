@@ -120,3 +120,18 @@ fn a_log_is_ahead_by_half_an_outbox_and_at_most_by_its_mark() {
     assert_eq!(ahead_bytes_mark(1_000), 500);
     assert_eq!(ahead_bytes_mark(usize::MAX), LOG_AHEAD_BYTES_MARK as u64);
 }
+
+#[test]
+fn who_is_to_be_shut_down_or_forgotten_is_work_and_who_is_unread_if_it_may_be_read() {
+    let mut shard = shard(Config::default());
+    let key = client(&mut shard, "/ws");
+    assert!(!shard.has_work(true));
+    shard.finished.push_back(key);
+    assert!(shard.has_work(false));
+    shard.finished.clear();
+    shard.dying.push(key);
+    assert!(shard.has_work(false));
+    shard.dying.clear();
+    shard.readable.push_back(key);
+    assert!(shard.has_work(true) && !shard.has_work(false));
+}
